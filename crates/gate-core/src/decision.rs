@@ -1,0 +1,359 @@
+//! The decider: sightings in, actions out.
+//!
+//! A grant needs, on one live track: enough identifications that agree within a window, each near enough (tau) and
+//! clear of the second-best person (margin), on frames good enough to compare, of a person who may enter now, with
+//! nobody else in front, and the gate locked and without fault. The frame that completes the evidence must itself be
+//! a match: a grant never rests on a face that has left.
+//!
+//! Nothing here blocks, allocates, reads a clock or panics on input: time comes in, actions go out.
+
+use crate::evidence::{Evidence, Verdict};
+use crate::gate::{Fault, Gate, State};
+use crate::person::{Access, PersonKey};
+use crate::policy::{Policy, SeveralFaces};
+use crate::quality::Quality;
+use crate::reason::Reason;
+use crate::track::{FACES_MAX, TRACKS_MAX, TrackId};
+use heapless::Vec;
+
+/// How long the red lamp shows a refusal, milliseconds.
+const REFUSAL_SIGN_MS: u64 = 1_500;
+
+/// Most actions that one step can return: a refusal and a grant for each face, the relay, faults and lamps.
+pub const ACTIONS_MAX: usize = 2 * FACES_MAX + 8;
+
+/// Two clocks read together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Monotonic milliseconds: pulses, windows and timeouts follow it.
+    pub mono_ms: u64,
+    /// Unix milliseconds, UTC: only validity follows it.
+    pub wall_ms: i64,
+}
+
+/// The nearest enrolled person to one face.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Identification {
+    /// Who is nearest.
+    pub person: PersonKey,
+    /// Whether that person may enter.
+    pub access: Access,
+    /// Dissimilarity d² to them.
+    pub d2: f32,
+    /// Dissimilarity d² to the nearest other person, if there is one.
+    pub runner_up_d2: Option<f32>,
+}
+
+/// What became of looking a face up.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Lookup {
+    /// The face was not encoded in this frame.
+    #[default]
+    NotDone,
+    /// Nobody is enrolled.
+    EmptyGallery,
+    /// The nearest enrolled person.
+    Found(Identification),
+}
+
+/// One face of a sighting.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FaceSighting {
+    /// The track it continues.
+    pub track: TrackId,
+    /// How good it is.
+    pub quality: Quality,
+    /// Who it is nearest to.
+    pub lookup: Lookup,
+}
+
+/// All that one frame has shown.
+#[derive(Clone, Debug, Default)]
+pub struct Sighting {
+    /// The faces, in any order.
+    pub faces: Vec<FaceSighting, FACES_MAX>,
+}
+
+/// What happened, for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The gate opens for somebody.
+    Granted {
+        /// For whom.
+        person: PersonKey,
+        /// On which evidence.
+        track: TrackId,
+    },
+    /// Somebody is refused. Once for each track and reason.
+    Refused {
+        /// Why.
+        reason: Reason,
+        /// Which face.
+        track: TrackId,
+        /// Who it is, where that is certain (suspended, expired, not yet valid).
+        person: Option<PersonKey>,
+    },
+    /// The relay is switched.
+    Relay {
+        /// On = the gate is unlocked.
+        on: bool,
+    },
+    /// A fault came or went.
+    Fault {
+        /// Which.
+        fault: Fault,
+        /// Whether it stands now.
+        present: bool,
+    },
+}
+
+/// What the world must do now, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Switch the relay.
+    Relay(bool),
+    /// Show these lamps.
+    Lamps {
+        /// Come in.
+        green: bool,
+        /// Not you, not now, or out of order.
+        red: bool,
+    },
+    /// Write this into the event log.
+    Log(Event),
+}
+
+/// The actions of one step.
+pub type Actions = Vec<Action, ACTIONS_MAX>;
+
+/// Holds the evidence of every live track and the gate; see the module's text for the rule.
+#[derive(Clone, Debug)]
+pub struct Decider {
+    policy: Policy,
+    gate: Gate,
+    evidence: Vec<Evidence, TRACKS_MAX>,
+    seen_ms: Option<u64>,
+    red_until_ms: u64,
+    lamps: (bool, bool),
+    relay_on: bool,
+}
+
+impl Decider {
+    /// A decider whose gate is in `Boot`.
+    #[must_use]
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            gate: Gate::new(policy.pulse_ms, policy.pulse_max_ms),
+            policy,
+            evidence: Vec::new(),
+            seen_ms: None,
+            red_until_ms: 0,
+            lamps: (false, false),
+            relay_on: false,
+        }
+    }
+
+    /// The gate's state.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.gate.state()
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Puts another threshold in force, since the gallery's size has changed. Evidence gathered under the old one is
+    /// dropped.
+    pub fn set_tau(&mut self, tau: f32) {
+        if tau != self.policy.tau {
+            self.policy.tau = tau;
+            self.evidence.iter_mut().for_each(Evidence::forget);
+        }
+    }
+
+    /// One frame was looked at. That it could be proves camera and models: their faults are cleared.
+    pub fn step(&mut self, sighting: &Sighting, now: Now) -> Actions {
+        let mut actions = self.tick(now);
+        let pulse_just_over = actions.iter().any(|a| matches!(a, Action::Relay(false)));
+        self.seen_ms = Some(now.mono_ms);
+        self.gate.ready();
+        for fault in [Fault::Camera, Fault::Model] {
+            self.clear_into(fault, &mut actions);
+        }
+        let lost_ms = u64::from(self.policy.track_lost_ms);
+        self.evidence.retain(|e| now.mono_ms.saturating_sub(e.seen_ms) <= lost_ms);
+
+        let nearest_px = sighting.faces.iter().map(|f| f.quality.face_px).fold(0.0f32, f32::max);
+        for face in &sighting.faces {
+            let Some(verdict) = self.verdict(face, sighting, nearest_px) else { continue };
+            self.weigh(face.track, verdict, now, !pulse_just_over, &mut actions);
+        }
+        self.outputs(now, &mut actions);
+        actions
+    }
+
+    /// Time has passed without a frame. Call it at [`Decider::deadline_ms`] at the latest.
+    pub fn tick(&mut self, now: Now) -> Actions {
+        let mut actions = Actions::new();
+        self.gate.tick(now.mono_ms);
+        let stalled = self.seen_ms.is_some_and(|t| now.mono_ms.saturating_sub(t) > u64::from(self.policy.stall_ms));
+        if stalled {
+            self.fault_into(Fault::Camera, &mut actions);
+        }
+        self.outputs(now, &mut actions);
+        actions
+    }
+
+    /// Something is wrong: lock at once.
+    pub fn fault(&mut self, fault: Fault, now: Now) -> Actions {
+        let mut actions = Actions::new();
+        self.fault_into(fault, &mut actions);
+        self.outputs(now, &mut actions);
+        actions
+    }
+
+    /// This is in order again.
+    pub fn clear(&mut self, fault: Fault, now: Now) -> Actions {
+        let mut actions = Actions::new();
+        self.clear_into(fault, &mut actions);
+        self.outputs(now, &mut actions);
+        actions
+    }
+
+    /// When [`Decider::tick`] must be called at the latest, monotonic milliseconds; `None` = no time is due.
+    #[must_use]
+    pub fn deadline_ms(&self) -> Option<u64> {
+        let stall = self
+            .seen_ms
+            .filter(|_| !self.gate.has(Fault::Camera))
+            .map(|t| t.saturating_add(u64::from(self.policy.stall_ms) + 1));
+        let sign = self.lamps.1.then_some(self.red_until_ms).filter(|_| self.gate.state() != State::Faulted);
+        [self.gate.deadline_ms(), stall, sign].into_iter().flatten().min()
+    }
+
+    /// What this frame says about one face; `None` when the face does not count (somebody behind the nearest).
+    fn verdict(&self, face: &FaceSighting, sighting: &Sighting, nearest_px: f32) -> Option<Verdict> {
+        let counts = |f: &FaceSighting| f.quality.face_px >= self.policy.bystander_ratio * nearest_px;
+        match self.policy.several_faces {
+            SeveralFaces::Nearest if face.quality.face_px < nearest_px => return None,
+            SeveralFaces::Refuse if !counts(face) => return None,
+            SeveralFaces::Refuse if sighting.faces.iter().filter(|f| counts(f)).count() > 1 => {
+                return Some(Verdict::Hindered(Reason::SeveralFaces));
+            }
+            SeveralFaces::Nearest | SeveralFaces::Refuse => {}
+        }
+        if let Some(reason) = face.quality.refusal(&self.policy.quality) {
+            return Some(Verdict::Hindered(reason));
+        }
+        Some(match face.lookup {
+            Lookup::NotDone => Verdict::Silent,
+            Lookup::EmptyGallery => Verdict::Hindered(Reason::Unknown),
+            Lookup::Found(found) => self.compare(&found),
+        })
+    }
+
+    fn compare(&self, found: &Identification) -> Verdict {
+        // Written so that a NaN is never a match.
+        let near = found.d2 <= self.policy.tau;
+        let clear = found.runner_up_d2.is_none_or(|other| other - found.d2 >= self.policy.margin_d2);
+        match (near, clear) {
+            (true, true) => Verdict::Match(found.person, found.access),
+            (true, false) => Verdict::Hindered(Reason::Ambiguous),
+            (false, _) => Verdict::Hindered(Reason::Unknown),
+        }
+    }
+
+    /// Adds one verdict to its track's evidence and acts on what it then shows.
+    fn weigh(&mut self, track: TrackId, verdict: Verdict, now: Now, may_open: bool, actions: &mut Actions) {
+        let (window_ms, refuse_after_ms) = (self.policy.window_ms, self.policy.refuse_after_ms);
+        let (agreeing_frames, regrant_after_ms) = (self.policy.agreeing_frames, self.policy.regrant_after_ms);
+        let Some(evidence) = evidence_of(&mut self.evidence, track, now.mono_ms) else { return };
+        evidence.take(verdict, now.mono_ms, window_ms);
+
+        if let Verdict::Match(person, access) = verdict {
+            if !evidence.complete(agreeing_frames) {
+                return;
+            }
+            if let Some(reason) = access.refusal(now.wall_ms) {
+                if evidence.report(reason) {
+                    self.red_until_ms = now.mono_ms.saturating_add(REFUSAL_SIGN_MS);
+                    log(actions, Event::Refused { reason, track, person: Some(person) });
+                }
+                return;
+            }
+            let rested =
+                evidence.granted_ms.is_none_or(|t| now.mono_ms.saturating_sub(t) >= u64::from(regrant_after_ms));
+            if rested && may_open && self.gate.grant(now.mono_ms) {
+                evidence.spend(now.mono_ms);
+                self.red_until_ms = now.mono_ms;
+                log(actions, Event::Granted { person, track });
+                self.outputs(now, actions);
+            }
+            return;
+        }
+        if let Some(reason) = evidence.standing(now.mono_ms, refuse_after_ms)
+            && evidence.report(reason)
+        {
+            self.red_until_ms = now.mono_ms.saturating_add(REFUSAL_SIGN_MS);
+            log(actions, Event::Refused { reason, track, person: None });
+        }
+    }
+
+    fn fault_into(&mut self, fault: Fault, actions: &mut Actions) {
+        if self.gate.fault(fault) {
+            self.evidence.iter_mut().for_each(Evidence::forget);
+            log(actions, Event::Fault { fault, present: true });
+        }
+    }
+
+    fn clear_into(&mut self, fault: Fault, actions: &mut Actions) {
+        if self.gate.clear(fault) {
+            log(actions, Event::Fault { fault, present: false });
+        }
+    }
+
+    /// Brings relay and lamps to what the state says.
+    fn outputs(&mut self, now: Now, actions: &mut Actions) {
+        let on = self.gate.relay_on();
+        if on != self.relay_on {
+            self.relay_on = on;
+            push(actions, Action::Relay(on));
+            log(actions, Event::Relay { on });
+        }
+        let faulted = self.gate.state() == State::Faulted;
+        let lamps = (on, faulted || (!on && now.mono_ms < self.red_until_ms));
+        if lamps != self.lamps {
+            self.lamps = lamps;
+            push(actions, Action::Lamps { green: lamps.0, red: lamps.1 });
+        }
+    }
+}
+
+/// The evidence of `track`, begun if it is new. When all places are taken the one not seen for longest gives way.
+fn evidence_of(all: &mut Vec<Evidence, TRACKS_MAX>, track: TrackId, now_ms: u64) -> Option<&mut Evidence> {
+    let index = match all.iter().position(|e| e.track == track) {
+        Some(index) => index,
+        None => {
+            if all.is_full() {
+                let oldest = (0..all.len()).min_by_key(|i| all[*i].seen_ms)?;
+                all.swap_remove(oldest);
+            }
+            all.push(Evidence::new(track, now_ms)).ok()?;
+            all.len() - 1
+        }
+    };
+    all.get_mut(index)
+}
+
+fn log(actions: &mut Actions, event: Event) {
+    push(actions, Action::Log(event));
+}
+
+fn push(actions: &mut Actions, action: Action) {
+    // ACTIONS_MAX holds the most that one step can produce; the simulation checks it.
+    let pushed = actions.push(action);
+    debug_assert!(pushed.is_ok(), "more actions than ACTIONS_MAX");
+}

@@ -1,0 +1,60 @@
+//! Encodings and how far apart they are.
+//!
+//! An encoder maps a face to a unit vector; the dissimilarity of two faces is d² = ||f(a) - f(b)||², 0..=4.
+
+use libm::sqrtf;
+
+/// Dot product. Eight running sums, so that the compiler can use vector registers.
+#[must_use]
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0f32; 8];
+    let (chunks_a, chunks_b) = (a.chunks_exact(8), b.chunks_exact(8));
+    let tail: f32 = chunks_a.remainder().iter().zip(chunks_b.remainder()).map(|(x, y)| x * y).sum();
+    for (x, y) in chunks_a.zip(chunks_b) {
+        for k in 0..8 {
+            sums[k] += x[k] * y[k];
+        }
+    }
+    sums.iter().sum::<f32>() + tail
+}
+
+/// Dissimilarity d² of two unit vectors of equal length, 0..=4.
+#[must_use]
+pub fn dissimilarity(a: &[f32], b: &[f32]) -> f32 {
+    (2.0 - 2.0 * dot(a, b)).max(0.0)
+}
+
+/// Scales `v` to unit length in place; `false` (and `v` untouched) when it is not finite or has no length.
+#[must_use]
+pub fn normalise(v: &mut [f32]) -> bool {
+    let norm = sqrtf(dot(v, v));
+    if !norm.is_finite() || norm < 1e-6 {
+        return false;
+    }
+    for x in v {
+        *x /= norm;
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn dissimilarity_is_the_squared_distance(mut a in proptest::collection::vec(-1.0f32..1.0, 131), mut b in proptest::collection::vec(-1.0f32..1.0, 131)) {
+            prop_assume!(normalise(&mut a) && normalise(&mut b));
+            let direct: f32 = a.iter().zip(&b).map(|(x, y)| (x - y) * (x - y)).sum();
+            prop_assert!((dissimilarity(&a, &b) - direct).abs() < 1e-4);
+            prop_assert!(dissimilarity(&a, &a) < 1e-5);
+        }
+    }
+
+    #[test]
+    fn vectors_without_direction_are_refused() {
+        assert!(!normalise(&mut [0.0; 4]));
+        assert!(!normalise(&mut [f32::NAN, 1.0]));
+    }
+}

@@ -1,0 +1,193 @@
+//! What a person at the gate would care about, told as short scenes.
+
+use gate_core::decision::{Action, Decider, Event, FaceSighting, Identification, Lookup, Now, Sighting};
+use gate_core::gate::{Fault, State};
+use gate_core::person::{Access, PersonKey};
+use gate_core::policy::{Policy, SeveralFaces};
+use gate_core::quality::Quality;
+use gate_core::reason::Reason;
+use gate_core::track::TrackId;
+
+const ANA: PersonKey = PersonKey(1);
+const BO: PersonKey = PersonKey(2);
+const FRAME_MS: u64 = 66;
+
+fn face(track: u32, person: PersonKey, d2: f32) -> FaceSighting {
+    let quality = Quality { face_px: 120.0, visible_part: 1.0, sharpness: 20.0, luma: 120.0, ..Quality::default() };
+    let found = Identification { person, access: Access::default(), d2, runner_up_d2: Some(1.9) };
+    FaceSighting { track: TrackId(track), quality, lookup: Lookup::Found(found) }
+}
+
+struct Scene {
+    decider: Decider,
+    mono_ms: u64,
+    events: Vec<Event>,
+}
+
+impl Scene {
+    fn new(policy: Policy) -> Self {
+        Self { decider: Decider::new(policy), mono_ms: 0, events: Vec::new() }
+    }
+
+    fn now(&self) -> Now {
+        Now { mono_ms: self.mono_ms, wall_ms: 1_000_000 + self.mono_ms as i64 }
+    }
+
+    /// Shows the same faces in `frames` frames.
+    fn show(&mut self, frames: usize, faces: &[FaceSighting]) -> &mut Self {
+        for _ in 0..frames {
+            self.mono_ms += FRAME_MS;
+            let sighting = Sighting { faces: faces.iter().copied().collect() };
+            let actions = self.decider.step(&sighting, self.now());
+            self.events.extend(actions.iter().filter_map(|a| match a {
+                Action::Log(event) => Some(*event),
+                _ => None,
+            }));
+        }
+        self
+    }
+
+    fn grants(&self) -> Vec<PersonKey> {
+        let granted = |e: &Event| if let Event::Granted { person, .. } = e { Some(*person) } else { None };
+        self.events.iter().filter_map(granted).collect()
+    }
+
+    fn refusals(&self) -> Vec<Reason> {
+        let refused = |e: &Event| if let Event::Refused { reason, .. } = e { Some(*reason) } else { None };
+        self.events.iter().filter_map(refused).collect()
+    }
+}
+
+#[test]
+fn an_enrolled_person_is_let_in_once_and_the_gate_locks_after_the_pulse() {
+    let mut scene = Scene::new(Policy { pulse_ms: 1_000, ..Policy::default() });
+    scene.show(2, &[face(1, ANA, 0.5)]);
+    assert!(scene.grants().is_empty(), "two frames are not yet enough");
+    scene.show(1, &[face(1, ANA, 0.5)]);
+    assert_eq!(scene.grants(), [ANA]);
+    assert!(matches!(scene.decider.state(), State::Unlocked { .. }));
+    scene.show(20, &[]);
+    assert_eq!(scene.decider.state(), State::Locked);
+    assert!(scene.refusals().is_empty());
+}
+
+#[test]
+fn somebody_who_stays_is_let_in_again_only_after_a_rest() {
+    let mut scene = Scene::new(Policy { pulse_ms: 500, regrant_after_ms: 5_000, ..Policy::default() });
+    scene.show(60, &[face(1, ANA, 0.5)]);
+    assert_eq!(scene.grants().len(), 1, "within the rest");
+    scene.show(60, &[face(1, ANA, 0.5)]);
+    assert_eq!(scene.grants().len(), 2, "after the rest");
+}
+
+#[test]
+fn a_stranger_stays_outside_and_is_told_once() {
+    let mut scene = Scene::new(Policy::default());
+    scene.show(60, &[face(1, ANA, 1.6)]);
+    assert!(scene.grants().is_empty());
+    assert_eq!(scene.refusals(), [Reason::Unknown]);
+}
+
+#[test]
+fn a_grant_never_serves_the_next_person() {
+    let mut scene = Scene::new(Policy::default());
+    scene.show(2, &[face(1, ANA, 0.5)]).show(40, &[face(2, BO, 1.6)]);
+    assert!(scene.grants().is_empty(), "another track inherits nothing");
+    scene.show(2, &[face(3, ANA, 0.5)]).show(1, &[face(3, BO, 0.5)]).show(1, &[face(3, ANA, 0.5)]);
+    assert!(scene.grants().is_empty(), "another identity on the same track starts afresh");
+}
+
+#[test]
+fn looking_like_ana_in_some_frames_only_is_not_enough() {
+    let mut scene = Scene::new(Policy::default());
+    for _ in 0..30 {
+        scene.show(1, &[face(1, ANA, 0.9)]).show(1, &[face(1, ANA, 1.3)]);
+    }
+    assert!(scene.grants().is_empty());
+}
+
+#[test]
+fn two_people_are_refused_or_the_nearest_is_taken() {
+    let far = FaceSighting { quality: Quality { face_px: 90.0, ..face(2, BO, 0.4).quality }, ..face(2, BO, 0.4) };
+    let mut refuse = Scene::new(Policy::default());
+    refuse.show(30, &[face(1, ANA, 0.5), far]);
+    assert!(refuse.grants().is_empty());
+    assert_eq!(refuse.refusals(), [Reason::SeveralFaces, Reason::SeveralFaces], "one for each of the two");
+
+    let mut nearest = Scene::new(Policy { several_faces: SeveralFaces::Nearest, ..Policy::default() });
+    nearest.show(30, &[face(1, ANA, 0.5), far]);
+    assert_eq!(nearest.grants(), [ANA]);
+}
+
+#[test]
+fn a_queue_in_the_background_disturbs_nobody() {
+    let small = FaceSighting { quality: Quality { face_px: 50.0, ..face(2, BO, 0.4).quality }, ..face(2, BO, 0.4) };
+    let mut scene = Scene::new(Policy::default());
+    scene.show(10, &[face(1, ANA, 0.5), small]);
+    assert_eq!(scene.grants(), [ANA]);
+    assert!(scene.refusals().is_empty());
+}
+
+#[test]
+fn two_enrolled_people_too_close_to_call_open_nothing() {
+    let mut twin = face(1, ANA, 0.5);
+    twin.lookup =
+        Lookup::Found(Identification { person: ANA, access: Access::default(), d2: 0.5, runner_up_d2: Some(0.52) });
+    let mut scene = Scene::new(Policy::default());
+    scene.show(30, &[twin]);
+    assert!(scene.grants().is_empty());
+    assert_eq!(scene.refusals(), [Reason::Ambiguous]);
+}
+
+#[test]
+fn the_wrong_time_or_a_suspension_is_refused_by_name() {
+    let with = |access| {
+        let mut known = face(1, ANA, 0.5);
+        known.lookup = Lookup::Found(Identification { person: ANA, access, d2: 0.5, runner_up_d2: None });
+        let mut scene = Scene::new(Policy::default());
+        scene.show(30, &[known]);
+        assert!(scene.grants().is_empty());
+        scene.events.iter().filter(|e| matches!(e, Event::Refused { .. })).copied().collect::<Vec<_>>()
+    };
+    let refused = |reason| vec![Event::Refused { reason, track: TrackId(1), person: Some(ANA) }];
+    assert_eq!(with(Access { suspended: true, ..Access::default() }), refused(Reason::Suspended));
+    assert_eq!(with(Access { valid_until_ms: Some(5), ..Access::default() }), refused(Reason::Expired));
+    assert_eq!(with(Access { valid_from_ms: Some(i64::MAX), ..Access::default() }), refused(Reason::NotYetValid));
+}
+
+#[test]
+fn a_fault_locks_at_once_and_its_end_lets_the_gate_work_again() {
+    let mut scene = Scene::new(Policy::default());
+    scene.show(3, &[face(1, ANA, 0.5)]);
+    let actions = scene.decider.fault(Fault::Relay, scene.now());
+    assert!(actions.contains(&Action::Relay(false)));
+    scene.show(30, &[face(1, ANA, 0.5)]);
+    assert_eq!(scene.grants().len(), 1, "nothing opens while the fault stands");
+    let _ = scene.decider.clear(Fault::Relay, scene.now());
+    scene.show(100, &[face(2, ANA, 0.5)]);
+    assert!(scene.grants().len() > 1);
+}
+
+#[test]
+fn a_camera_that_goes_silent_locks_within_the_stall_time() {
+    let policy = Policy { pulse_ms: 9_000, stall_ms: 2_000, ..Policy::default() };
+    let mut scene = Scene::new(policy);
+    scene.show(3, &[face(1, ANA, 0.5)]);
+    let deadline = scene.decider.deadline_ms().expect("a stall is due");
+    assert_eq!(deadline, scene.mono_ms + 2_001, "before the pulse's own end");
+    scene.mono_ms = deadline;
+    let actions = scene.decider.tick(scene.now());
+    assert!(actions.contains(&Action::Relay(false)));
+    assert_eq!(scene.decider.state(), State::Faulted);
+    scene.show(1, &[]);
+    assert_eq!(scene.decider.state(), State::Locked, "frames flow again");
+}
+
+#[test]
+fn another_threshold_drops_evidence_gathered_under_the_old_one() {
+    let mut scene = Scene::new(Policy::default());
+    scene.show(2, &[face(1, ANA, 0.5)]);
+    scene.decider.set_tau(0.8);
+    scene.show(2, &[face(1, ANA, 0.5)]);
+    assert!(scene.grants().is_empty());
+}
