@@ -1,0 +1,306 @@
+//! People and their references: look up, change, erase. Each change is one transaction.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use gate_core::person::{Access, PersonKey};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::enrol::check_name;
+use crate::error::SqlAt;
+use crate::seal::{Bound, Sealer};
+use crate::slots::{Mark, SlotRef, Slots};
+use crate::store::{NoKey, Store};
+use crate::{Result, StoreError};
+
+/// Somebody enrolled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// The person's number, never used again for another.
+    pub key: PersonKey,
+    /// The id staff chose.
+    pub id: String,
+    /// The name, for people to read.
+    pub name: String,
+    /// Whether and when the person may come in.
+    pub access: Access,
+    /// When the person was enrolled, Unix milliseconds.
+    pub created_ms: i64,
+    /// The references, by number.
+    pub references: Vec<ReferenceInfo>,
+}
+
+/// What is known of a reference without opening it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReferenceInfo {
+    /// Its number among the person's, from 1.
+    pub number: u32,
+    /// sha256 of the encoder that made it.
+    pub encoder_sha256: String,
+    /// When it was stored, Unix milliseconds.
+    pub created_ms: i64,
+    /// Whether the picture was kept.
+    pub has_picture: bool,
+}
+
+/// A person's record as it is sealed. Fields may be added with a default, never renamed.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Record {
+    name: String,
+    suspended: bool,
+    valid_from_ms: Option<i64>,
+    valid_until_ms: Option<i64>,
+    created_ms: i64,
+}
+
+impl Record {
+    pub(crate) fn new(name: &str, access: Access, created_ms: i64) -> Self {
+        let mut record =
+            Self { name: name.to_owned(), suspended: false, valid_from_ms: None, valid_until_ms: None, created_ms };
+        record.set_access(access);
+        record
+    }
+
+    pub(crate) fn access(&self) -> Access {
+        Access { suspended: self.suspended, valid_from_ms: self.valid_from_ms, valid_until_ms: self.valid_until_ms }
+    }
+
+    fn set_access(&mut self, access: Access) {
+        self.suspended = access.suspended;
+        self.valid_from_ms = access.valid_from_ms;
+        self.valid_until_ms = access.valid_until_ms;
+    }
+
+    pub(crate) fn seal(&self, sealer: &Sealer, bound: &[u8]) -> Result<Vec<u8>> {
+        // Plain fields serialise; should that ever fail, an empty record is refused when it is opened.
+        let json = Zeroizing::new(serde_json::to_vec(self).unwrap_or_default());
+        sealer.seal(bound, &json)
+    }
+
+    /// `None`: not sealed for this place with this key, or altered.
+    pub(crate) fn open(sealer: &Sealer, bound: &[u8], sealed: &[u8], plain: &mut Vec<u8>) -> Option<Self> {
+        sealer.open(bound, sealed, plain).then_some(())?;
+        serde_json::from_slice(plain).ok()
+    }
+}
+
+/// A row of `people`, still sealed.
+pub(crate) struct PersonRow {
+    pub(crate) key: u32,
+    pub(crate) id: String,
+    pub(crate) slot: SlotRef,
+    pub(crate) record: Vec<u8>,
+}
+
+/// The columns [`PersonRow::read`] expects first.
+pub(crate) const PERSON_COLUMNS: &str = "p.person_key, p.id, p.slot, p.slot_mark, p.record";
+
+impl PersonRow {
+    pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let slot = SlotRef { number: row.get(2)?, mark: row.get::<_, Mark>(3)? };
+        Ok(Self { key: row.get(0)?, id: row.get(1)?, slot, record: row.get(4)? })
+    }
+}
+
+impl Store {
+    /// Everybody enrolled, by id. People whose record cannot be opened are left out: [`Store::check`] names them.
+    ///
+    /// # Errors
+    /// What SQLite or the system says.
+    pub fn people(&self) -> Result<Vec<Person>> {
+        let tx = self.conn.unchecked_transaction().at(&self.path)?;
+        let mut references: BTreeMap<u32, Vec<ReferenceInfo>> = BTreeMap::new();
+        for_references(&tx, None, |key, info| references.entry(key).or_default().push(info)).at(&self.path)?;
+        let slots = self.slots.read()?;
+        let mut query = tx.prepare(&format!("SELECT {PERSON_COLUMNS} FROM people p ORDER BY p.id")).at(&self.path)?;
+        let mut people = Vec::new();
+        for row in query.query_map([], PersonRow::read).at(&self.path)? {
+            let row = row.at(&self.path)?;
+            let references = references.remove(&row.key).unwrap_or_default();
+            people.extend(self.open_person(&slots, row, references).ok());
+        }
+        Ok(people)
+    }
+
+    /// The person with this id.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownPerson`]; [`StoreError::Damaged`] when the record cannot be opened.
+    pub fn person(&self, id: &str) -> Result<Person> {
+        let tx = self.conn.unchecked_transaction().at(&self.path)?;
+        let row = find(&tx, &self.path, id)?;
+        let mut references = Vec::new();
+        for_references(&tx, Some(row.key), |_, info| references.push(info)).at(&self.path)?;
+        self.open_person(&self.slots.read()?, row, references).map_err(|no_key| unreadable(&self.path, id, no_key))
+    }
+
+    /// Changes whether and when `id` may come in.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownPerson`]; [`StoreError::Damaged`] when the record cannot be opened.
+    pub fn set_access(&mut self, id: &str, access: Access) -> Result<()> {
+        self.change_record(id, |record| record.set_access(access))
+    }
+
+    /// Changes the name of `id`.
+    ///
+    /// # Errors
+    /// [`StoreError::BadName`], [`StoreError::UnknownPerson`]; [`StoreError::Damaged`] when the record cannot be opened.
+    pub fn rename(&mut self, id: &str, name: &str) -> Result<()> {
+        check_name(id, name)?;
+        self.change_record(id, |record| name.clone_into(&mut record.name))
+    }
+
+    /// Erases a person: rows, data key, and their remains in the database's files. Cannot be undone, not even from
+    /// an old copy of `people.db` (see the crate's documentation for what that asks of backups).
+    ///
+    /// Works for people whose rows are damaged, too. Cut short after the commit, the next [`Store::open`] completes it.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownPerson`]. [`StoreError::LogNotEmptied`]: the person is erased, but another program
+    /// kept a long read going.
+    pub fn remove(&mut self, id: &str) -> Result<()> {
+        let tx = write_transaction(&mut self.conn, &self.path)?;
+        let query = "SELECT person_key, slot, slot_mark FROM people WHERE id = ?1";
+        let found: Option<(u32, u32, Mark)> =
+            tx.query_row(query, [id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional().at(&self.path)?;
+        let Some((key, slot, mark)) = found else { return Err(StoreError::UnknownPerson { id: id.to_owned() }) };
+        // The rows first: from this commit on the gate refuses the person, whatever happens to this process.
+        tx.execute("INSERT INTO erasures (slot, slot_mark) VALUES (?1, ?2)", (slot, mark)).at(&self.path)?;
+        tx.execute("DELETE FROM pictures WHERE person_key = ?1", [key]).at(&self.path)?;
+        tx.execute("DELETE FROM refs WHERE person_key = ?1", [key]).at(&self.path)?;
+        tx.execute("DELETE FROM people WHERE person_key = ?1", [key]).at(&self.path)?;
+        tx.commit().at(&self.path)?;
+        self.finish_erasures()?;
+        let query = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let busy: bool = self.conn.query_row(query, [], |row| row.get(0)).at(&self.path)?;
+        if busy { Err(StoreError::LogNotEmptied { path: self.path.clone() }) } else { Ok(()) }
+    }
+
+    /// Destroys the keys of people whose rows are gone.
+    pub(crate) fn finish_erasures(&mut self) -> Result<()> {
+        let pending: Vec<(i64, SlotRef)> = {
+            let mut query = self.conn.prepare("SELECT rowid, slot, slot_mark FROM erasures").at(&self.path)?;
+            let rows = query.query_map([], |row| Ok((row.get(0)?, SlotRef { number: row.get(1)?, mark: row.get(2)? })));
+            rows.and_then(Iterator::collect).at(&self.path)?
+        };
+        if pending.is_empty() {
+            return Ok(());
+        }
+        for (_, slot) in &pending {
+            self.slots.erase(slot)?;
+        }
+        let tx = write_transaction(&mut self.conn, &self.path)?;
+        for (row, slot) in &pending {
+            // Row numbers are used again: the mark makes sure that it is still the same erasure.
+            let delete = "DELETE FROM erasures WHERE rowid = ?1 AND slot_mark = ?2";
+            tx.execute(delete, (row, slot.mark)).at(&self.path)?;
+        }
+        tx.commit().at(&self.path)
+    }
+
+    /// The enrolment picture behind reference `number` of `id` (JPEG bytes), if it was kept.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownPerson`], [`StoreError::UnknownReference`]; [`StoreError::Damaged`] when it cannot be opened.
+    pub fn picture(&self, id: &str, number: u32) -> Result<Option<Vec<u8>>> {
+        let tx = self.conn.unchecked_transaction().at(&self.path)?;
+        let row = find(&tx, &self.path, id)?;
+        let query = "SELECT picture FROM refs LEFT JOIN pictures USING (person_key, number) \
+                     WHERE person_key = ?1 AND number = ?2";
+        let found = tx.query_row(query, (row.key, number), |row| row.get(0)).optional().at(&self.path)?;
+        let sealed: Option<Vec<u8>> =
+            found.ok_or_else(|| StoreError::UnknownReference { id: id.to_owned(), number })?;
+        let Some(sealed) = sealed else { return Ok(None) };
+        let mut bound = Bound::default();
+        let opened = self.keys.unwrap(&mut bound, &self.slots.read()?, &row.slot, row.key, id);
+        let sealer = opened.map_err(|no_key| unreadable(&self.path, id, no_key))?;
+        let mut picture = Vec::with_capacity(sealed.len());
+        if !sealer.open(bound.picture(row.key, id, number), &sealed, &mut picture) {
+            return Err(unreadable(&self.path, id, NoKey::Damaged));
+        }
+        Ok(Some(picture))
+    }
+
+    fn change_record(&mut self, id: &str, change: impl FnOnce(&mut Record)) -> Result<()> {
+        let mut bound = Bound::default();
+        let tx = write_transaction(&mut self.conn, &self.path)?;
+        let row = find(&tx, &self.path, id)?;
+        let opened = self.keys.unwrap(&mut bound, &self.slots.read()?, &row.slot, row.key, id);
+        let sealer = opened.map_err(|no_key| unreadable(&self.path, id, no_key))?;
+        let bound = bound.record(row.key, id);
+        let mut plain = Zeroizing::new(Vec::new());
+        let mut record = Record::open(&sealer, bound, &row.record, &mut plain)
+            .ok_or_else(|| unreadable(&self.path, id, NoKey::Damaged))?;
+        change(&mut record);
+        let sealed = record.seal(&sealer, bound)?;
+        tx.execute("UPDATE people SET record = ?1 WHERE person_key = ?2", (&sealed, row.key)).at(&self.path)?;
+        tx.commit().at(&self.path)
+    }
+
+    fn open_person(
+        &self,
+        slots: &Slots,
+        row: PersonRow,
+        references: Vec<ReferenceInfo>,
+    ) -> std::result::Result<Person, NoKey> {
+        let mut bound = Bound::default();
+        let sealer = self.keys.unwrap(&mut bound, slots, &row.slot, row.key, &row.id)?;
+        let mut plain = Zeroizing::new(Vec::new());
+        let record =
+            Record::open(&sealer, bound.record(row.key, &row.id), &row.record, &mut plain).ok_or(NoKey::Damaged)?;
+        Ok(Person {
+            key: PersonKey(row.key),
+            id: row.id,
+            access: record.access(),
+            name: record.name,
+            created_ms: record.created_ms,
+            references,
+        })
+    }
+}
+
+/// A transaction that holds the write lock from the start: read, decide, write, with nobody in between.
+pub(crate) fn write_transaction<'a>(conn: &'a mut Connection, path: &Path) -> Result<Transaction<'a>> {
+    conn.transaction_with_behavior(TransactionBehavior::Immediate).at(path)
+}
+
+pub(crate) fn find(conn: &Connection, path: &Path, id: &str) -> Result<PersonRow> {
+    let query = format!("SELECT {PERSON_COLUMNS} FROM people p WHERE p.id = ?1");
+    let row = conn.query_row(&query, [id], PersonRow::read).optional().at(path)?;
+    row.ok_or_else(|| StoreError::UnknownPerson { id: id.to_owned() })
+}
+
+pub(crate) fn unreadable(path: &Path, id: &str, no_key: NoKey) -> StoreError {
+    let what = match no_key {
+        NoKey::Erased => format!("`{id}` was erased, and these rows come from an older copy"),
+        NoKey::Damaged => format!("the rows of `{id}` do not open, they were altered or people.keys is older"),
+    };
+    StoreError::damaged(path, what)
+}
+
+/// Calls `each` with every reference (of one person, or of all), by person and number.
+fn for_references(
+    conn: &Connection,
+    key: Option<u32>,
+    mut each: impl FnMut(u32, ReferenceInfo),
+) -> rusqlite::Result<()> {
+    let mut query = conn.prepare(
+        "SELECT r.person_key, r.number, r.encoder, r.created_ms, p.number IS NOT NULL \
+         FROM refs r LEFT JOIN pictures p USING (person_key, number) \
+         WHERE ?1 IS NULL OR r.person_key = ?1 ORDER BY r.person_key, r.number",
+    )?;
+    let mut rows = query.query([key])?;
+    while let Some(row) = rows.next()? {
+        let info = ReferenceInfo {
+            number: row.get(1)?,
+            encoder_sha256: row.get(2)?,
+            created_ms: row.get(3)?,
+            has_picture: row.get(4)?,
+        };
+        each(row.get(0)?, info);
+    }
+    Ok(())
+}
