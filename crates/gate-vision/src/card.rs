@@ -1,0 +1,205 @@
+//! Model cards: everything about a network that is not its weights.
+//!
+//! A card is a TOML file in `models/`. It names the weights and their hash, the exact pre-processing, and, for an
+//! encoder, its measured impostor distribution. Adding an encoder is adding a card.
+
+use crate::error::VisionError;
+use gate_core::threshold::{ImpostorPoint, ImpostorTable};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+
+/// What a network is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Job {
+    /// Finds faces and their five landmarks.
+    Detect,
+    /// Maps an aligned face to a vector.
+    Encode,
+}
+
+/// The order of the colour planes that a network eats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Channels {
+    /// Red first.
+    Rgb,
+    /// Blue first.
+    Bgr,
+}
+
+/// How pixels become numbers: `(value - mean) * scale`, planes one after the other (NCHW).
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// Order of the planes.
+    pub channels: Channels,
+    /// Taken from each value, 0..=255.
+    pub mean: f32,
+    /// Multiplied afterwards.
+    pub scale: f32,
+}
+
+/// What is done to the published graph before it runs; see [`crate::onnx`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Prepare {
+    /// Let height and width of the input be any (multiple of 32).
+    pub any_size: bool,
+    /// Take the weights out of the graph's inputs, so that constants can be folded.
+    pub weights_are_constant: bool,
+    /// Write PRelu as Relu and a depthwise convolution, which keeps ONNX Runtime's blocked layout.
+    pub split_prelu: bool,
+}
+
+/// How a detector's boxes are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Detection {
+    /// Least score of a face, 0..=1.
+    pub score_min: f32,
+    /// Boxes that overlap a better one by more than this (IoU) are dropped.
+    pub nms_iou: f32,
+}
+
+/// A measured point of the impostor distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Point {
+    /// False match rate per comparison.
+    pub fmr: f64,
+    /// Dissimilarity d² at which it is reached.
+    pub d2: f32,
+}
+
+/// An encoder's output and what is known of it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Encoding {
+    /// Length of the vector.
+    pub dim: usize,
+    /// What the impostor distribution was measured on, for a person to read.
+    pub measured_on: String,
+    /// Impostor comparisons behind it.
+    pub comparisons: u64,
+    /// The distribution: FMR -> d².
+    pub impostors: Vec<Point>,
+}
+
+/// A model card.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    /// The card's name, equal to its file name without `.toml`.
+    pub name: String,
+    /// What the network is for.
+    pub job: Job,
+    /// One line for a person.
+    pub about: String,
+    /// Whose work it is and where it is described.
+    pub origin: String,
+    /// The licence of the weights.
+    pub licence: String,
+    /// The weights may be used for research only; using them is warned of.
+    #[serde(default)]
+    pub research_only: bool,
+    /// The weights' file name below `cache/`.
+    pub file: String,
+    /// Lower-case hex sha256 of the weights.
+    pub sha256: String,
+    /// Pre-processing.
+    pub input: Input,
+    /// Changes to the graph.
+    #[serde(default)]
+    pub prepare: Prepare,
+    /// For a detector.
+    pub detection: Option<Detection>,
+    /// For an encoder.
+    pub encoding: Option<Encoding>,
+    /// The folder that the card came from.
+    #[serde(skip)]
+    dir: PathBuf,
+}
+
+impl Card {
+    /// Reads `<models>/<name>.toml` and checks that it makes sense.
+    ///
+    /// # Errors
+    /// When there is no such card, or it is not one, or it is for another job.
+    pub fn load(models: &Path, name: &str, job: Job) -> Result<Self, VisionError> {
+        let path = models.join(format!("{name}.toml"));
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Err(VisionError::NoCard { name: name.into(), path, present: present(models) });
+            }
+            Err(source) => return Err(VisionError::Io { path, source }),
+        };
+        let bad = |why: String| VisionError::BadCard { path: path.clone(), why };
+        let mut card: Card = toml::from_str(&text).map_err(|e| bad(e.to_string()))?;
+        card.dir = models.to_path_buf();
+        if card.name != name {
+            return Err(bad(format!("it calls itself {:?}; name and file name must be equal", card.name)));
+        }
+        if card.job != job {
+            return Err(bad(format!("it is for the job {:?}, not {job:?}", card.job)));
+        }
+        match job {
+            Job::Detect if card.detection.is_none() => return Err(bad("a detector needs [detection]".into())),
+            Job::Encode => {
+                card.impostor_table().ok_or_else(|| {
+                    bad("an encoder needs [encoding] with impostors whose d2 grows with fmr (at most 64 points)".into())
+                })?;
+            }
+            Job::Detect => {}
+        }
+        Ok(card)
+    }
+
+    /// The encoder's measured impostor distribution; `None` for a detector or a table that makes no sense.
+    #[must_use]
+    pub fn impostor_table(&self) -> Option<ImpostorTable> {
+        let points: Vec<ImpostorPoint> =
+            self.encoding.as_ref()?.impostors.iter().map(|p| ImpostorPoint { fmr: p.fmr, d2: p.d2 }).collect();
+        ImpostorTable::new(&points)
+    }
+
+    /// Where the weights belong.
+    #[must_use]
+    pub fn weights_path(&self) -> PathBuf {
+        self.dir.join("cache").join(&self.file)
+    }
+
+    /// Reads the weights and checks their hash.
+    ///
+    /// # Errors
+    /// When they are missing, unreadable, or not those that the card names.
+    pub fn weights(&self) -> Result<Vec<u8>, VisionError> {
+        let path = self.weights_path();
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Err(VisionError::WeightsMissing { name: self.name.clone(), path });
+            }
+            Err(source) => return Err(VisionError::Io { path, source }),
+        };
+        let found: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+        if found != self.sha256 {
+            return Err(VisionError::WrongHash { name: self.name.clone(), path, found, wanted: self.sha256.clone() });
+        }
+        Ok(bytes)
+    }
+}
+
+/// The names of the cards in a folder, for an error message.
+fn present(models: &Path) -> String {
+    let Ok(entries) = std::fs::read_dir(models) else { return "none, the folder cannot be read".into() };
+    let mut names: Vec<String> = entries
+        .flatten()
+        .filter_map(|e| e.file_name().to_str().and_then(|n| n.strip_suffix(".toml")).map(String::from))
+        .filter(|n| n != "assets")
+        .collect();
+    names.sort();
+    if names.is_empty() { "none".into() } else { names.join(", ") }
+}

@@ -1,0 +1,239 @@
+//! Finds faces and their landmarks with YuNet (Wu et al. 2023), any size of frame.
+
+use crate::card::{Card, Channels, Detection, Job};
+use crate::error::VisionError;
+use crate::runtime::{Runtime, SessionOptions};
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use gate_core::geometry::{Face, Point, Rect};
+use gate_core::picture::Rgb;
+use ort::session::Session;
+use ort::value::TensorRef;
+use std::path::Path;
+
+/// The network halves its input five times.
+const GRID_PX: u32 = 32;
+/// One prediction for each cell at each of these strides.
+const STRIDES: [u32; 3] = [8, 16, 32];
+
+/// The detector's network with its buffers.
+pub struct Detector {
+    card: Card,
+    detection: Detection,
+    session: Session,
+    input_name: String,
+    resizer: Resizer,
+    small: Vec<u8>,
+    planes: Vec<f32>,
+}
+
+/// How a frame is laid on the network's input.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Layout {
+    /// Size of the (shrunk) frame, pixels.
+    width: u32,
+    height: u32,
+    /// Size of the input: the same, rounded up to the grid; what is over stays black.
+    input_width: u32,
+    input_height: u32,
+}
+
+impl Layout {
+    fn of(picture: Rgb<'_>, max_px: u32) -> Self {
+        let (w, h) = (picture.width_px(), picture.height_px());
+        let longest = w.max(h);
+        let shrink = |side: u32| -> u32 {
+            if longest <= max_px {
+                return side;
+            }
+            (f64::from(side) * f64::from(max_px) / f64::from(longest)).round().max(1.0) as u32
+        };
+        let (width, height) = (shrink(w), shrink(h));
+        let up = |side: u32| side.div_ceil(GRID_PX) * GRID_PX;
+        Self { width, height, input_width: up(width), input_height: up(height) }
+    }
+}
+
+impl Detector {
+    /// Loads the detector of this card.
+    ///
+    /// # Errors
+    /// See [`Card::load`] and [`Runtime::session`].
+    pub fn load(runtime: &Runtime, models: &Path, name: &str, options: SessionOptions) -> Result<Self, VisionError> {
+        let card = Card::load(models, name, Job::Detect)?;
+        let session = runtime.session(&card, options)?;
+        let bad = |why: &str| VisionError::BadModel { name: card.name.clone(), why: why.into() };
+        let detection = card.detection.ok_or_else(|| bad("the card has no [detection]"))?;
+        let [input] = session.inputs() else { return Err(bad("the graph must have one input")) };
+        let input_name = input.name().to_string();
+        for stride in STRIDES {
+            for kind in ["cls", "obj", "bbox", "kps"] {
+                let output = format!("{kind}_{stride}");
+                if !session.outputs().iter().any(|o| o.name() == output) {
+                    return Err(bad(&format!("the graph has no output {output:?}")));
+                }
+            }
+        }
+        let resizer = Resizer::new();
+        Ok(Self { card, detection, session, input_name, resizer, small: Vec::new(), planes: Vec::new() })
+    }
+
+    /// The faces of `picture`, largest first, in its own pixels.
+    ///
+    /// The network sees the picture shrunk until no side is longer than `max_px`; small pictures are not enlarged.
+    ///
+    /// # Errors
+    /// When the network cannot be run.
+    pub fn detect(&mut self, picture: Rgb<'_>, max_px: u32) -> Result<Vec<Face>, VisionError> {
+        let layout = Layout::of(picture, max_px);
+        self.fill(picture, layout)?;
+        let shape = [1usize, 3, layout.input_height as usize, layout.input_width as usize];
+        let run = |e: ort::Error| VisionError::Run { name: self.card.name.clone(), why: e.to_string() };
+        let tensor = TensorRef::from_array_view((shape, self.planes.as_slice())).map_err(run)?;
+        let outputs = self.session.run(ort::inputs![self.input_name.as_str() => tensor]).map_err(run)?;
+        let mut faces = Vec::new();
+        for stride in STRIDES {
+            let part = |kind: &str| -> Result<&[f32], VisionError> {
+                let value = &outputs[format!("{kind}_{stride}").as_str()];
+                value.try_extract_tensor::<f32>().map(|(_, data)| data).map_err(run)
+            };
+            let grid = Grid { stride, columns: (layout.input_width / stride) as usize };
+            grid.decode(part("cls")?, part("obj")?, part("bbox")?, part("kps")?, self.detection.score_min, &mut faces);
+        }
+        drop(outputs);
+        let mut kept = suppress(faces, self.detection.nms_iou);
+        let (sx, sy) = (
+            picture.width_px() as f32 / layout.width as f32,
+            picture.height_px() as f32 / layout.height as f32,
+        );
+        for face in &mut kept {
+            *face = scaled(face, sx, sy);
+        }
+        kept.sort_by(|a, b| b.rect.w.total_cmp(&a.rect.w));
+        Ok(kept)
+    }
+
+    /// Writes the picture into `planes`, shrunk if need be, black beyond its edges.
+    fn fill(&mut self, picture: Rgb<'_>, layout: Layout) -> Result<(), VisionError> {
+        let run = |why: String| VisionError::Run { name: self.card.name.clone(), why };
+        let (width, height) = (layout.width as usize, layout.height as usize);
+        let same_size = (picture.width_px(), picture.height_px()) == (layout.width, layout.height);
+        if !same_size {
+            self.small.resize(width * height * 3, 0);
+            let source = ImageRef::new(picture.width_px(), picture.height_px(), picture.data(), PixelType::U8x3)
+                .map_err(|e| run(e.to_string()))?;
+            let mut target =
+                Image::from_slice_u8(layout.width, layout.height, &mut self.small, PixelType::U8x3)
+                    .map_err(|e| run(e.to_string()))?;
+            let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+            self.resizer.resize(&source, &mut target, &options).map_err(|e| run(e.to_string()))?;
+        }
+        let pixels = if same_size { picture.data() } else { &self.small };
+        let (input_width, area) = (layout.input_width as usize, (layout.input_width * layout.input_height) as usize);
+        if self.planes.len() != 3 * area {
+            self.planes.clear();
+            self.planes.resize(3 * area, 0.0);
+        } else if input_width != width || layout.input_height != layout.height {
+            // A picture of another size may have left its pixels beyond this one's edges.
+            self.planes.fill(0.0);
+        }
+        let (first, rest) = self.planes.split_at_mut(area);
+        let (second, third) = rest.split_at_mut(area);
+        let input = self.card.input;
+        let (red, blue) = match input.channels {
+            Channels::Rgb => (first, third),
+            Channels::Bgr => (third, first),
+        };
+        let convert = |value: u8| (f32::from(value) - input.mean) * input.scale;
+        for (y, row) in pixels.chunks_exact(3 * width).enumerate() {
+            let at = y * input_width;
+            let planes = red[at..at + width].iter_mut().zip(&mut second[at..at + width]).zip(&mut blue[at..at + width]);
+            for ([r, g, b], ((to_r, to_g), to_b)) in row.as_chunks::<3>().0.iter().zip(planes) {
+                *to_r = convert(*r);
+                *to_g = convert(*g);
+                *to_b = convert(*b);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The cells of one stride.
+struct Grid {
+    stride: u32,
+    columns: usize,
+}
+
+impl Grid {
+    /// Turns the network's numbers into faces, in pixels of its input. Per cell: class and object score, box centre
+    /// and log size relative to the cell, landmarks relative to the cell.
+    fn decode(&self, cls: &[f32], obj: &[f32], bbox: &[f32], kps: &[f32], score_min: f32, faces: &mut Vec<Face>) {
+        let stride = self.stride as f32;
+        let (boxes, points) = (bbox.as_chunks::<4>().0, kps.as_chunks::<10>().0);
+        for (i, (((cls, obj), b), k)) in cls.iter().zip(obj).zip(boxes).zip(points).enumerate() {
+            let score = (cls.clamp(0.0, 1.0) * obj.clamp(0.0, 1.0)).sqrt();
+            // A NaN is no face.
+            if !(score >= score_min) {
+                continue;
+            }
+            let (column, row) = ((i % self.columns) as f32, (i / self.columns) as f32);
+            let (cx, cy) = ((column + b[0]) * stride, (row + b[1]) * stride);
+            let (w, h) = (b[2].exp() * stride, b[3].exp() * stride);
+            let landmarks = std::array::from_fn(|p| Point {
+                x: (k[2 * p] + column) * stride,
+                y: (k[2 * p + 1] + row) * stride,
+            });
+            let face = Face { rect: Rect { x: cx - w / 2.0, y: cy - h / 2.0, w, h }, landmarks, score };
+            if [cx, cy, w, h].iter().all(|v| v.is_finite()) {
+                faces.push(face);
+            }
+        }
+    }
+}
+
+/// Non-maximum suppression: of boxes that overlap by more than `iou`, the one of the best score stays.
+fn suppress(mut faces: Vec<Face>, iou: f32) -> Vec<Face> {
+    faces.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let mut kept: Vec<Face> = Vec::new();
+    for face in faces {
+        if kept.iter().all(|better| better.rect.iou(&face.rect) <= iou) {
+            kept.push(face);
+        }
+    }
+    kept
+}
+
+fn scaled(face: &Face, sx: f32, sy: f32) -> Face {
+    let r = face.rect;
+    Face {
+        rect: Rect { x: r.x * sx, y: r.y * sy, w: r.w * sx, h: r.h * sy },
+        landmarks: face.landmarks.map(|p| Point { x: p.x * sx, y: p.y * sy }),
+        score: face.score,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_layout_shrinks_to_the_limit_and_rounds_up_to_the_grid() {
+        let data = vec![0; 1280 * 720 * 3];
+        let picture = Rgb::new(&data, 1280, 720).unwrap();
+        let half = Layout { width: 640, height: 360, input_width: 640, input_height: 384 };
+        assert_eq!(Layout::of(picture, 640), half);
+        let whole = Layout { width: 1280, height: 720, input_width: 1280, input_height: 736 };
+        assert_eq!(Layout::of(picture, 2000), whole);
+    }
+
+    #[test]
+    fn of_overlapping_boxes_the_best_stays() {
+        let face = |x: f32, score: f32| Face {
+            rect: Rect { x, y: 0.0, w: 100.0, h: 100.0 },
+            score,
+            ..Face::default()
+        };
+        let kept = suppress(vec![face(0.0, 0.8), face(10.0, 0.9), face(300.0, 0.7)], 0.3);
+        assert_eq!(kept.iter().map(|f| f.score).collect::<Vec<_>>(), [0.9, 0.7]);
+    }
+}

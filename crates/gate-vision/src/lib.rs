@@ -1,0 +1,150 @@
+//! The gate's eyes: detect, align and encode faces with ONNX Runtime.
+//!
+//! ```text
+//! Rgb ──▶ Detector ──▶ faces ──▶ align ──▶ chip ──▶ Quality
+//!                                            └────▶ Encoder ──▶ unit vector
+//! ```
+//!
+//! A network is described by a [`card::Card`]; [`Vision`] holds the two networks that every program needs.
+#![forbid(unsafe_code)]
+
+pub mod align;
+pub mod card;
+mod detect;
+mod encode;
+mod error;
+mod onnx;
+pub mod photo;
+mod runtime;
+
+pub use detect::Detector;
+pub use encode::Encoder;
+pub use error::VisionError;
+pub use runtime::{Provider, Runtime, SessionOptions};
+
+use align::{CHIP_BYTES, Chip, align, new_chip};
+use gate_core::geometry::{Face, Point, Rect};
+use gate_core::picture::Rgb;
+use gate_core::quality::Quality;
+use photo::Photo;
+use std::path::{Path, PathBuf};
+
+/// Which networks to load, and how to run them.
+#[derive(Clone, Debug)]
+pub struct VisionOptions {
+    /// The ONNX Runtime library; `None` = look at the usual places.
+    pub runtime: Option<PathBuf>,
+    /// The folder of the model cards.
+    pub models: PathBuf,
+    /// The detector's card.
+    pub detector: String,
+    /// The encoder's card.
+    pub encoder: String,
+    /// Where and how to run them.
+    pub session: SessionOptions,
+    /// The longest side that the detector sees, pixels.
+    pub detect_max_px: u32,
+}
+
+/// Detector, encoder and the runtime under them.
+pub struct Vision {
+    runtime: Runtime,
+    detector: Detector,
+    encoder: Encoder,
+    detect_max_px: u32,
+}
+
+/// One face of a picture, cut out and measured.
+pub struct Portrait {
+    /// Where it is.
+    pub face: Face,
+    /// How good it is.
+    pub quality: Quality,
+    /// The aligned face.
+    pub chip: Chip,
+}
+
+impl Vision {
+    /// Loads the library and both networks.
+    ///
+    /// # Errors
+    /// When anything is missing, damaged, or does not fit; each error says what to do.
+    pub fn load(options: &VisionOptions) -> Result<Self, VisionError> {
+        let runtime = Runtime::load(options.runtime.as_deref(), &options.models)?;
+        let (detector, encoder) = std::thread::scope(|scope| {
+            let encoder = scope.spawn(|| Encoder::load(&runtime, &options.models, &options.encoder, options.session));
+            let detector = Detector::load(&runtime, &options.models, &options.detector, options.session);
+            (detector, encoder.join())
+        });
+        let encoder = encoder.unwrap_or_else(|_| {
+            Err(VisionError::Run { name: options.encoder.clone(), why: "loading it panicked".into() })
+        })?;
+        Ok(Self { runtime, detector: detector?, encoder, detect_max_px: options.detect_max_px })
+    }
+
+    /// The loaded library's path.
+    #[must_use]
+    pub fn runtime_path(&self) -> &Path {
+        self.runtime.path()
+    }
+
+    /// The encoder.
+    #[must_use]
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// The faces of a frame, largest first.
+    ///
+    /// # Errors
+    /// When the network cannot be run.
+    pub fn detect(&mut self, frame: Rgb<'_>) -> Result<Vec<Face>, VisionError> {
+        self.detector.detect(frame, self.detect_max_px)
+    }
+
+    /// The unit vector of an aligned face; valid until the next call.
+    ///
+    /// # Errors
+    /// When the network cannot be run.
+    pub fn encode(&mut self, chip: &[u8; CHIP_BYTES]) -> Result<&[f32], VisionError> {
+        self.encoder.encode(chip)
+    }
+
+    /// All faces of a handed-in picture, largest first, cut out and measured.
+    ///
+    /// A face that fills the whole picture is found at a second look, with a margin around it.
+    ///
+    /// # Errors
+    /// When a network cannot be run.
+    pub fn portraits(&mut self, photo: &Photo) -> Result<Vec<Portrait>, VisionError> {
+        let Some(picture) = photo.view() else { return Ok(Vec::new()) };
+        let mut faces = self.detect(picture)?;
+        if faces.is_empty() {
+            let (wide, margin) = photo.with_margin();
+            if let Some(view) = wide.view() {
+                faces = self.detect(view)?.iter().map(|f| shifted(f, -(margin as f32))).collect();
+            }
+        }
+        Ok(faces.iter().filter_map(|face| portrait(picture, face)).collect())
+    }
+}
+
+/// Cuts `face` out of `picture` and measures it; `None` when its landmarks coincide.
+#[must_use]
+pub fn portrait(picture: Rgb<'_>, face: &Face) -> Option<Portrait> {
+    let mut chip = new_chip();
+    if !align(picture, face, &mut chip) {
+        return None;
+    }
+    let quality = Quality::measure(face, picture.width_px(), picture.height_px(), chip.as_slice())?;
+    Some(Portrait { face: *face, quality, chip })
+}
+
+fn shifted(face: &Face, by: f32) -> Face {
+    let r = face.rect;
+    Face {
+        rect: Rect { x: r.x + by, y: r.y + by, ..r },
+        landmarks: face.landmarks.map(|p| Point { x: p.x + by, y: p.y + by }),
+        score: face.score,
+    }
+}
