@@ -1,0 +1,39 @@
+# Thin: each target calls cargo or a script. `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test lint bench check clean
+FETCH = python3 scripts/fetch.py
+DENY = target/tools/bin/cargo-deny
+DENY_VERSION = 0.20.2
+
+help: ## this list
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
+
+setup: ## fetch what git does not hold (FROM=DIR: from a folder, without a network)
+	@$(FETCH) $(if $(FROM),--from "$(FROM)")
+
+build: setup ## the gate's programs, optimised, in target/release
+	cargo build --release -p gate-daemon -p enroll-tool
+
+demo: build ## set-up and the main job: people walk up, the gate opens or stays shut; report in target/demo
+	cargo run --release -p gate-daemon -- demo
+
+test: build ## everything a change must pass, but for lint
+	cargo test --workspace
+
+lint: setup $(DENY) ## format, clippy, licences and bans of dependencies, systemd units
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	$(DENY) --log-level error check licenses bans sources
+	scripts/verify-units.sh
+
+bench: build ## how long each stage takes on this machine
+	cargo run --release -p gate-daemon -- bench
+
+check: build ## the doctor: config, runtime, models, store, camera, relay (CONFIG=FILE)
+	cargo run --release -p gate-daemon -- check $(if $(CONFIG),--config "$(CONFIG)")
+
+clean: ## drop what was built; what set-up fetched stays (rm -r models/cache drops it too)
+	cargo clean
+
+$(DENY):
+	cargo install --locked --root target/tools cargo-deny@$(DENY_VERSION)
