@@ -1,0 +1,242 @@
+//! One site, opened: its configuration turned into what the programs work with.
+//!
+//! The crates below know nothing of each other. Here their parts are put together once, the same way for the gate and
+//! for the staff's tool: which camera, which relay, which networks, whose references, which threshold.
+#![forbid(unsafe_code)]
+
+mod members;
+
+pub use members::{Members, Tau, TauSource};
+
+use gate_config::{ActiveLevel, CameraFormat, Config, ConfigError, Driver, Provider, ReplayPace};
+use gate_hal::{CameraOptions, CameraSpec, OutputSpec, Pace, PixelFormat, SpecError};
+use gate_store::{KeySource, SiteKey, Store, StoreError, StoredGallery};
+use gate_vision::card::Card;
+use gate_vision::{SessionOptions, Vision, VisionError, VisionOptions};
+use std::path::{Path, PathBuf};
+
+/// Where an installed gate has its configuration.
+pub const CONFIG_PATH: &str = "/etc/face-gate/gate.toml";
+
+/// What can go wrong while a site is opened. The inner errors say what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SiteError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Networks and their runtime.
+    #[error(transparent)]
+    Vision(#[from] VisionError),
+    /// People and references.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The camera's name.
+    #[error("[camera] source: {0}")]
+    Camera(#[from] SpecError),
+    /// A number that does not fit the hardware.
+    #[error("[relay] line = {line}: rppal takes BCM numbers 0 to 27")]
+    Line {
+        /// The number.
+        line: u32,
+    },
+    /// The encoder's card cannot be used for a threshold.
+    #[error("model {encoder:?}: its card has no impostor distribution to derive a threshold from")]
+    NoImpostors {
+        /// The card.
+        encoder: String,
+    },
+}
+
+/// A site's configuration and what follows from it.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The configuration.
+    pub config: Config,
+    /// The file it came from; `None` = built-in defaults.
+    pub file: Option<PathBuf>,
+}
+
+impl Site {
+    /// Reads `file`, or else [`CONFIG_PATH`] if that exists, or else takes the defaults.
+    /// `store` overrides `[store] dir`.
+    ///
+    /// # Errors
+    /// When a file is named and missing, or cannot be used.
+    pub fn load(file: Option<&Path>, store: Option<&Path>) -> Result<Self, SiteError> {
+        let installed = Path::new(CONFIG_PATH);
+        let file = file.or_else(|| installed.exists().then_some(installed));
+        let mut config = file.map_or_else(|| Config::parse("", ""), Config::load)?;
+        if let Some(store) = store {
+            config.store.dir = store.to_path_buf();
+        }
+        Ok(Self { config, file: file.map(Path::to_path_buf) })
+    }
+
+    /// Loads the networks.
+    ///
+    /// # Errors
+    /// See [`Vision::load`].
+    pub fn vision(&self) -> Result<Vision, SiteError> {
+        Ok(Vision::load(&self.vision_options())?)
+    }
+
+    /// Which networks, and how to run them.
+    #[must_use]
+    pub fn vision_options(&self) -> VisionOptions {
+        let vision = &self.config.vision;
+        let provider = match vision.provider {
+            Provider::Cpu => gate_vision::Provider::Cpu,
+            Provider::Cuda => gate_vision::Provider::Cuda,
+            Provider::Tensorrt => gate_vision::Provider::TensorRt,
+        };
+        VisionOptions {
+            runtime: vision.runtime.clone(),
+            models: vision.models.clone(),
+            detector: vision.detector.clone(),
+            encoder: vision.encoder.clone(),
+            session: SessionOptions { provider, strict: vision.strict, threads: usize::from(vision.threads) },
+            detect_max_px: vision.detect_max_px,
+        }
+    }
+
+    /// Where the store is.
+    #[must_use]
+    pub fn store_dir(&self) -> &Path {
+        &self.config.store.dir
+    }
+
+    /// Where the site key is looked for.
+    #[must_use]
+    pub fn key_source(&self) -> KeySource {
+        KeySource::find(self.config.store.key_file.as_deref(), self.store_dir())
+    }
+
+    /// Opens the store for staff's work.
+    ///
+    /// # Errors
+    /// See [`SiteKey::load`] and [`Store::open`].
+    pub fn open_store(&self) -> Result<Store, SiteError> {
+        Ok(Store::open(self.store_dir(), &SiteKey::load(&self.key_source())?)?)
+    }
+
+    /// Opens the store for the gate, which changes nothing in it.
+    ///
+    /// # Errors
+    /// See [`SiteKey::load`] and [`Store::open_read_only`].
+    pub fn open_store_read_only(&self) -> Result<Store, SiteError> {
+        Ok(Store::open_read_only(self.store_dir(), &SiteKey::load(&self.key_source())?)?)
+    }
+
+    /// Loads everybody whom this encoder can recognise, and derives the threshold. What cannot be loaded is told.
+    ///
+    /// # Errors
+    /// When the store cannot be read or the card has no impostor distribution.
+    pub fn members(&self, store: &Store, encoder: &Card) -> Result<Members, SiteError> {
+        let dim = encoder.encoding.as_ref().map_or(0, |e| e.dim);
+        let stored = store.gallery(&encoder.sha256, dim)?;
+        tell_what_is_missing(&stored, &encoder.name);
+        let tau = self.tau(encoder, stored.owners.len())?;
+        Ok(Members::new(stored, tau))
+    }
+
+    /// The threshold for a gallery of this many references.
+    ///
+    /// # Errors
+    /// When the card has no impostor distribution.
+    pub fn tau(&self, encoder: &Card, references: usize) -> Result<Tau, SiteError> {
+        let policy = &self.config.policy;
+        let fpir_target = policy.fpir_target;
+        if let Some(d2) = policy.tau {
+            return Ok(Tau { d2, source: TauSource::ByHand, references, fpir_target });
+        }
+        let table =
+            encoder.impostor_table().ok_or_else(|| SiteError::NoImpostors { encoder: encoder.name.clone() })?;
+        let threshold = table.threshold(fpir_target, references);
+        Ok(Tau { d2: threshold.tau, source: TauSource::Derived(threshold), references, fpir_target })
+    }
+
+    /// The configured camera.
+    ///
+    /// # Errors
+    /// When its name is of no known form.
+    pub fn camera_spec(&self) -> Result<CameraSpec, SiteError> {
+        Ok(self.config.camera.source.parse()?)
+    }
+
+    /// How the camera shall run.
+    #[must_use]
+    pub fn camera_options(&self) -> CameraOptions {
+        let camera = &self.config.camera;
+        CameraOptions {
+            width_px: camera.width_px,
+            height_px: camera.height_px,
+            fps: camera.fps,
+            format: match camera.format {
+                CameraFormat::Auto => PixelFormat::Auto,
+                CameraFormat::Yuyv => PixelFormat::Yuyv,
+                CameraFormat::Mjpg => PixelFormat::Mjpg,
+                CameraFormat::Nv12 => PixelFormat::Nv12,
+                CameraFormat::Rgb => PixelFormat::Rgb,
+                CameraFormat::Grey => PixelFormat::Grey,
+            },
+            replay_pace: match camera.replay_pace {
+                ReplayPace::Real => Pace::Real,
+                ReplayPace::Fast => Pace::Fast,
+            },
+            replay_loop: camera.replay_loop,
+            replay_fps: camera.replay_fps,
+        }
+    }
+
+    /// The relay's line.
+    ///
+    /// # Errors
+    /// When the number does not fit the driver.
+    pub fn relay_spec(&self) -> Result<OutputSpec, SiteError> {
+        let relay = &self.config.relay;
+        self.output_spec(relay.line, relay.active)
+    }
+
+    /// The lamps' lines that are configured: ("green" or "red", line).
+    ///
+    /// # Errors
+    /// When a number does not fit the driver.
+    pub fn lamp_specs(&self) -> Result<Vec<(&'static str, OutputSpec)>, SiteError> {
+        let lamps = &self.config.lamps;
+        [("green", lamps.green_line), ("red", lamps.red_line)]
+            .into_iter()
+            .filter_map(|(name, line)| line.map(|line| (name, line)))
+            .map(|(name, line)| Ok((name, self.output_spec(line, lamps.active)?)))
+            .collect()
+    }
+
+    fn output_spec(&self, line: u32, active: ActiveLevel) -> Result<OutputSpec, SiteError> {
+        let relay = &self.config.relay;
+        let active_low = active == ActiveLevel::Low;
+        Ok(match relay.driver {
+            Driver::Simulated => OutputSpec::Simulated { trace: relay.trace.clone() },
+            Driver::Gpiocdev => OutputSpec::Gpiocdev { chip: relay.chip.clone(), line, active_low },
+            Driver::Rppal => {
+                OutputSpec::Rppal { line: u8::try_from(line).map_err(|_| SiteError::Line { line })?, active_low }
+            }
+        })
+    }
+}
+
+/// References that are there and cannot be used are never passed over in silence.
+fn tell_what_is_missing(stored: &StoredGallery, encoder: &str) {
+    if stored.foreign > 0 {
+        tracing::warn!(
+            references = stored.foreign,
+            encoder,
+            "references made by another encoder are not compared; enrol these people again with this one"
+        );
+    }
+    if !stored.damaged.is_empty() {
+        tracing::error!(people = ?stored.damaged, "references that fail authentication are left out; enrol these people again");
+    }
+    if stored.erased > 0 {
+        tracing::warn!(people = stored.erased, "erased people came back with an old copy of the database; remove them again");
+    }
+}
