@@ -188,7 +188,14 @@ impl Decider {
 
         let nearest_px = sighting.faces.iter().map(|f| f.quality.face_px).fold(0.0f32, f32::max);
         for face in &sighting.faces {
-            let Some(verdict) = self.verdict(face, sighting, nearest_px) else { continue };
+            let Some(verdict) = self.verdict(face, sighting, nearest_px) else {
+                // Still there, but behind somebody: the track lives on, its evidence starts afresh.
+                if let Some(evidence) = self.evidence.iter_mut().find(|e| e.track == face.track) {
+                    evidence.seen_ms = now.mono_ms;
+                    evidence.forget();
+                }
+                continue;
+            };
             self.weigh(face.track, verdict, now, !pulse_just_over, &mut actions);
         }
         self.outputs(now, &mut actions);
@@ -219,6 +226,14 @@ impl Decider {
     pub fn clear(&mut self, fault: Fault, now: Now) -> Actions {
         let mut actions = Actions::new();
         self.clear_into(fault, &mut actions);
+        self.outputs(now, &mut actions);
+        actions
+    }
+
+    /// The machine is about to stop: lock, lamps out.
+    pub fn stop(&mut self, now: Now) -> Actions {
+        let mut actions = Actions::new();
+        self.gate.stop();
         self.outputs(now, &mut actions);
         actions
     }

@@ -65,9 +65,14 @@ impl Evidence {
                 self.hindrance = None;
             }
             Verdict::Hindered(reason) => {
-                // A clear look that says "not this person" takes back one that said the opposite.
-                if matches!(reason, Reason::Unknown | Reason::Ambiguous) {
-                    self.hits_ms.pop_front();
+                match reason {
+                    // A clear look that says "not this person" takes back one that said the opposite.
+                    Reason::Unknown | Reason::Ambiguous => {
+                        self.hits_ms.pop_front();
+                    }
+                    // Two people may have changed places: whoever is left starts afresh.
+                    Reason::SeveralFaces => self.hits_ms.clear(),
+                    _ => {}
                 }
                 if self.hindrance.is_none_or(|(standing, _)| standing != reason) {
                     self.hindrance = Some((reason, now_ms));

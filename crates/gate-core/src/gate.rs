@@ -10,6 +10,7 @@
 //!             is cleared
 //! ```
 //!
+//! `stop` leads from everywhere back to Boot (or Faulted, while a fault stands).
 //! The relay is on in `Unlocked` and nowhere else. A fault that comes while the gate is unlocked locks it at once.
 
 /// What can be wrong with the machine. Each keeps the gate locked until it is cleared.
@@ -101,6 +102,11 @@ impl Gate {
         }
     }
 
+    /// The machine is about to stop: lock, and stay so until it is ready again.
+    pub fn stop(&mut self) {
+        self.state = if self.faults == 0 { State::Boot } else { State::Faulted };
+    }
+
     /// Time has come to `now_ms`: end the pulse when it is due.
     pub fn tick(&mut self, now_ms: u64) {
         if let State::Unlocked { until_ms } = self.state
@@ -157,6 +163,7 @@ mod tests {
     #[derive(Clone, Copy, Debug)]
     enum Input {
         Ready,
+        Stop,
         Tick,
         Grant,
         Fault(Fault),
@@ -164,7 +171,7 @@ mod tests {
     }
 
     fn inputs() -> Vec<Input> {
-        let mut all = vec![Input::Ready, Input::Tick, Input::Grant];
+        let mut all = vec![Input::Ready, Input::Stop, Input::Tick, Input::Grant];
         for fault in Fault::ALL {
             all.extend([Input::Fault(fault), Input::Clear(fault)]);
         }
@@ -188,6 +195,10 @@ mod tests {
                     let mut after = before.clone();
                     match input {
                         Input::Ready => after.ready(),
+                        Input::Stop => {
+                            after.stop();
+                            assert!(!after.relay_on(), "a machine that stops leaves the gate locked");
+                        }
                         Input::Tick => after.tick(now),
                         Input::Grant => {
                             let opened = after.grant(now);

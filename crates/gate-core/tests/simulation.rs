@@ -193,12 +193,13 @@ fn simulate(seed: u64, steps: u64) -> (u64, u64) {
         refusals: 0,
     };
     let mut now = Now { mono_ms: 1_000, wall_ms: 1_700_000_000_000 };
-    let (mut visitors, mut tracks) = (Vec::<Visitor>::new(), 0u32);
+    let (mut visitors, mut tracks, mut seen_ms) = (Vec::<Visitor>::new(), 0u32, now.mono_ms);
     for step in 0..steps {
         let context = format!("seed {seed} step {step}");
         let pause = if dice.chance(2) { dice.below(4_000) } else { 20 + dice.below(80) };
         let target = now.mono_ms + pause;
-        if pause > u64::from(policy.track_lost_ms) {
+        // Nobody keeps a track over a gap in which the tracker would have lost them.
+        if target - seen_ms > u64::from(policy.track_lost_ms) {
             visitors.clear();
         }
         // As the daemon does: tick at every deadline on the way.
@@ -225,6 +226,7 @@ fn simulate(seed: u64, steps: u64) -> (u64, u64) {
                 }
                 let faces = visitors.iter().map(|v| face(v, &mut dice)).collect();
                 let sighting = Sighting { faces };
+                seen_ms = now.mono_ms;
                 oracle.sees(&sighting, now);
                 (decider.step(&sighting, now), Some(sighting))
             }

@@ -150,8 +150,7 @@ impl Site {
         if let Some(d2) = policy.tau {
             return Ok(Tau { d2, source: TauSource::ByHand, references, fpir_target });
         }
-        let table =
-            encoder.impostor_table().ok_or_else(|| SiteError::NoImpostors { encoder: encoder.name.clone() })?;
+        let table = encoder.impostor_table().ok_or_else(|| SiteError::NoImpostors { encoder: encoder.name.clone() })?;
         let threshold = table.threshold(fpir_target, references);
         Ok(Tau { d2: threshold.tau, source: TauSource::Derived(threshold), references, fpir_target })
     }
@@ -237,6 +236,9 @@ fn tell_what_is_missing(stored: &StoredGallery, encoder: &str) {
         tracing::error!(people = ?stored.damaged, "references that fail authentication are left out; enrol these people again");
     }
     if stored.erased > 0 {
-        tracing::warn!(people = stored.erased, "erased people came back with an old copy of the database; remove them again");
+        tracing::warn!(
+            people = stored.erased,
+            "erased people came back with an old copy of the database; remove them again"
+        );
     }
 }

@@ -65,11 +65,23 @@ fn encode_all(vision: &mut Vision, images: &Path) -> Result<Encoded, Box<dyn std
             }
         }
     }
-    println!("pictures {}, people {}, no face found in {}: {missed:?}", encoded.len() + missed.len(), people.len(), missed.len());
+    println!(
+        "pictures {}, people {}, no face found in {}: {missed:?}",
+        encoded.len() + missed.len(),
+        people.len(),
+        missed.len()
+    );
     let spread = |what: &str, mut values: Vec<f32>| {
         values.sort_by(f32::total_cmp);
         let at = |q: f32| values[((values.len() - 1) as f32 * q) as usize];
-        println!("{what:>10}: 1 % {:.1}, 5 % {:.1}, median {:.1}, 95 % {:.1}, 99 % {:.1}", at(0.01), at(0.05), at(0.5), at(0.95), at(0.99));
+        println!(
+            "{what:>10}: 1 % {:.1}, 5 % {:.1}, median {:.1}, 95 % {:.1}, 99 % {:.1}",
+            at(0.01),
+            at(0.05),
+            at(0.5),
+            at(0.95),
+            at(0.99)
+        );
     };
     spread("sharpness", quality.iter().map(|q| q.sharpness).collect());
     spread("luma", quality.iter().map(|q| q.luma).collect());
@@ -100,7 +112,12 @@ fn accuracy(encoded: &Encoded, pairs: &str, tau: f32) -> Result<(), Box<dyn std:
     let right = |tau: f32| scores.iter().filter(|(d2, same)| (*d2 <= tau) == *same).count();
     let best = scores.iter().map(|(d2, _)| (right(*d2), *d2)).max_by_key(|(n, _)| *n).ok_or("no pairs")?;
     let n = scores.len() as f32;
-    println!("pairs {} (skipped {skipped}): best accuracy {:.2} % at d2 {:.3}", scores.len(), 100.0 * best.0 as f32 / n, best.1);
+    println!(
+        "pairs {} (skipped {skipped}): best accuracy {:.2} % at d2 {:.3}",
+        scores.len(),
+        100.0 * best.0 as f32 / n,
+        best.1
+    );
     let rate = |want: bool, accept: bool| {
         let of: Vec<_> = scores.iter().filter(|(_, same)| *same == want).collect();
         let hits = of.iter().filter(|(d2, _)| (*d2 <= tau) == accept).count();

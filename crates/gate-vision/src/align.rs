@@ -67,7 +67,8 @@ fn bilinear(data: &[u8], width: usize, height: usize, x: f32, y: f32) -> [u8; 3]
         if seen { u32::from(data[(y as usize * width + x as usize) * 3 + c]) } else { 0 }
     };
     std::array::from_fn(|c| {
-        let sum = weights[0] * at(0, 0, c) + weights[1] * at(1, 0, c) + weights[2] * at(0, 1, c) + weights[3] * at(1, 1, c);
+        let sum =
+            weights[0] * at(0, 0, c) + weights[1] * at(1, 0, c) + weights[2] * at(0, 1, c) + weights[3] * at(1, 1, c);
         ((sum + (1 << 21)) >> 22) as u8
     })
 }

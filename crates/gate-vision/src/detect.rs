@@ -102,10 +102,8 @@ impl Detector {
         }
         drop(outputs);
         let mut kept = suppress(faces, self.detection.nms_iou);
-        let (sx, sy) = (
-            picture.width_px() as f32 / layout.width as f32,
-            picture.height_px() as f32 / layout.height as f32,
-        );
+        let (sx, sy) =
+            (picture.width_px() as f32 / layout.width as f32, picture.height_px() as f32 / layout.height as f32);
         for face in &mut kept {
             *face = scaled(face, sx, sy);
         }
@@ -122,9 +120,8 @@ impl Detector {
             self.small.resize(width * height * 3, 0);
             let source = ImageRef::new(picture.width_px(), picture.height_px(), picture.data(), PixelType::U8x3)
                 .map_err(|e| run(e.to_string()))?;
-            let mut target =
-                Image::from_slice_u8(layout.width, layout.height, &mut self.small, PixelType::U8x3)
-                    .map_err(|e| run(e.to_string()))?;
+            let mut target = Image::from_slice_u8(layout.width, layout.height, &mut self.small, PixelType::U8x3)
+                .map_err(|e| run(e.to_string()))?;
             let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
             self.resizer.resize(&source, &mut target, &options).map_err(|e| run(e.to_string()))?;
         }
@@ -173,16 +170,14 @@ impl Grid {
         for (i, (((cls, obj), b), k)) in cls.iter().zip(obj).zip(boxes).zip(points).enumerate() {
             let score = (cls.clamp(0.0, 1.0) * obj.clamp(0.0, 1.0)).sqrt();
             // A NaN is no face.
-            if !(score >= score_min) {
+            if score.is_nan() || score < score_min {
                 continue;
             }
             let (column, row) = ((i % self.columns) as f32, (i / self.columns) as f32);
             let (cx, cy) = ((column + b[0]) * stride, (row + b[1]) * stride);
             let (w, h) = (b[2].exp() * stride, b[3].exp() * stride);
-            let landmarks = std::array::from_fn(|p| Point {
-                x: (k[2 * p] + column) * stride,
-                y: (k[2 * p + 1] + row) * stride,
-            });
+            let landmarks =
+                std::array::from_fn(|p| Point { x: (k[2 * p] + column) * stride, y: (k[2 * p + 1] + row) * stride });
             let face = Face { rect: Rect { x: cx - w / 2.0, y: cy - h / 2.0, w, h }, landmarks, score };
             if [cx, cy, w, h].iter().all(|v| v.is_finite()) {
                 faces.push(face);
@@ -228,11 +223,7 @@ mod tests {
 
     #[test]
     fn of_overlapping_boxes_the_best_stays() {
-        let face = |x: f32, score: f32| Face {
-            rect: Rect { x, y: 0.0, w: 100.0, h: 100.0 },
-            score,
-            ..Face::default()
-        };
+        let face = |x: f32, score: f32| Face { rect: Rect { x, y: 0.0, w: 100.0, h: 100.0 }, score, ..Face::default() };
         let kept = suppress(vec![face(0.0, 0.8), face(10.0, 0.9), face(300.0, 0.7)], 0.3);
         assert_eq!(kept.iter().map(|f| f.score).collect::<Vec<_>>(), [0.9, 0.7]);
     }

@@ -73,7 +73,8 @@ impl Encoder {
             *to_b = convert(*b);
         }
         let run = |e: ort::Error| VisionError::Run { name: self.card.name.clone(), why: e.to_string() };
-        let tensor = TensorRef::from_array_view(([1usize, 3, CHIP_PX, CHIP_PX], self.planes.as_slice())).map_err(run)?;
+        let tensor =
+            TensorRef::from_array_view(([1usize, 3, CHIP_PX, CHIP_PX], self.planes.as_slice())).map_err(run)?;
         let outputs = self.session.run(ort::inputs![self.input_name.as_str() => tensor]).map_err(run)?;
         let (_, vector) = outputs[0].try_extract_tensor::<f32>().map_err(run)?;
         self.encoding.clear();

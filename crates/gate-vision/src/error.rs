@@ -7,7 +7,9 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum VisionError {
     /// No ONNX Runtime library at any of the usual places.
-    #[error("ONNX Runtime was not found; looked at {looked_at}. Run `make setup`, or name the library in [vision] runtime")]
+    #[error(
+        "ONNX Runtime was not found; looked at {looked_at}. Run `make setup`, or name the library in [vision] runtime"
+    )]
     RuntimeMissing {
         /// The places, for a person to read.
         looked_at: String,

@@ -27,7 +27,8 @@ impl Photo {
         let io = |source| VisionError::Io { path: path.to_path_buf(), source };
         let bytes = std::fs::metadata(path).map_err(io)?.len();
         if bytes > FILE_MAX_BYTES {
-            let why = format!("a file of {} MB is no passport picture; at most {} MB", bytes >> 20, FILE_MAX_BYTES >> 20);
+            let why =
+                format!("a file of {} MB is no passport picture; at most {} MB", bytes >> 20, FILE_MAX_BYTES >> 20);
             return Err(VisionError::Picture { path: path.to_path_buf(), why });
         }
         Self::decode(&std::fs::read(path).map_err(io)?, path)

@@ -136,9 +136,11 @@ fn find_library(configured: Option<&Path>, models: &Path) -> Result<PathBuf, Vis
             .chain([models.join("cache/runtime").join(NAME), Path::new("/usr/lib/face-gate").join(NAME)])
             .collect(),
     };
-    candidates.iter().find(|path| path.is_file()).map(|path| std::path::absolute(path).unwrap_or(path.clone())).ok_or_else(
-        || VisionError::RuntimeMissing {
+    candidates
+        .iter()
+        .find(|path| path.is_file())
+        .map(|path| std::path::absolute(path).unwrap_or(path.clone()))
+        .ok_or_else(|| VisionError::RuntimeMissing {
             looked_at: candidates.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", "),
-        },
-    )
+        })
 }
