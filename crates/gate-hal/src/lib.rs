@@ -1,0 +1,29 @@
+//! The gate's hardware behind small traits: camera, relay, lamps and clock, each with real and simulated makers.
+//!
+//! ```text
+//!   open(spec) ──> Camera ──(Capture: own thread, newest frame wins)──> Frame
+//!   open_output(spec) ──> Output ──(RelayGuard: own thread, own clock, pulse maximum)──> the door
+//! ```
+//!
+//! A camera or a line that is missing, wedged or unplugged never blocks and never panics the caller: it is an error or
+//! a state with advice, and the relay ends de-energised.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))] // a test that cannot go on stops
+
+pub mod camera;
+mod clock;
+mod devices;
+mod frame;
+mod guarded;
+mod output;
+mod relay;
+
+pub use camera::{
+    Camera, CameraError, CameraOptions, CameraSpec, CameraState, Capture, Limits, Newest, Opener, Pace, PixelFormat,
+    Replay, SpecError, open, open_replay,
+};
+pub use clock::{Clock, ReplayClock, SystemClock};
+pub use devices::{CameraInfo, ChipInfo, board, list_cameras, list_gpio_chips};
+pub use frame::Frame;
+pub use output::{Output, OutputError, OutputSpec, open_output};
+pub use relay::RelayGuard;
