@@ -159,6 +159,12 @@ impl Decider {
         self.gate.state()
     }
 
+    /// Whether this fault is present.
+    #[must_use]
+    pub fn has(&self, fault: Fault) -> bool {
+        self.gate.has(fault)
+    }
+
     /// The policy in force.
     #[must_use]
     pub fn policy(&self) -> &Policy {

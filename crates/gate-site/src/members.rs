@@ -66,7 +66,9 @@ pub struct Members {
 }
 
 impl Members {
-    pub(crate) fn new(stored: StoredGallery, tau: Tau) -> Self {
+    /// Puts loaded references and a threshold together.
+    #[must_use]
+    pub fn new(stored: StoredGallery, tau: Tau) -> Self {
         Self { stored, tau }
     }
 

@@ -26,6 +26,20 @@ pub struct NewPerson<'a> {
     pub access: Access,
 }
 
+impl NewPerson<'_> {
+    /// Whether id and name are well formed, before the work of making references.
+    ///
+    /// # Errors
+    /// [`StoreError::BadId`], [`StoreError::BadName`].
+    pub fn check(&self) -> Result<()> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._@-".contains(&byte);
+        if self.id.is_empty() || self.id.len() > MAX_ID_CHARS || !self.id.bytes().all(allowed) {
+            return Err(StoreError::BadId { id: self.id.to_owned() });
+        }
+        check_name(self.id, self.name)
+    }
+}
+
 /// A reference to store.
 #[derive(Clone, Copy)]
 pub struct NewReference<'a> {
@@ -150,11 +164,7 @@ fn insert_reference(
 
 fn check_person(new: &NewPerson<'_>, references: &[NewReference<'_>]) -> Result<()> {
     let id = || new.id.to_owned();
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._@-".contains(&byte);
-    if new.id.is_empty() || new.id.len() > MAX_ID_CHARS || !new.id.bytes().all(allowed) {
-        return Err(StoreError::BadId { id: id() });
-    }
-    check_name(new.id, new.name)?;
+    new.check()?;
     if references.is_empty() {
         return Err(StoreError::NoReference { id: id() });
     }

@@ -1,0 +1,137 @@
+//! `check`, the doctor: everything the gate needs, a line each, and what to do about what fails.
+
+use anyhow::{Context, Result, bail};
+use gate_hal::{Clock, Frame, SystemClock, board, open, open_output};
+use gate_site::Site;
+use gate_vision::Vision;
+use serde_json::json;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the camera may take to its first frame.
+const FIRST_FRAME: Duration = Duration::from_secs(5);
+
+/// One finding.
+struct Finding {
+    what: &'static str,
+    outcome: Result<String>,
+}
+
+/// Checks everything; `false` when something fails.
+///
+/// # Errors
+/// When standard output is closed.
+pub fn check(config: Option<&Path>, store: Option<&Path>, as_json: bool) -> Result<bool> {
+    let mut findings = vec![Finding { what: "board", outcome: Ok(board()) }];
+    match Site::load(config, store) {
+        Ok(site) => {
+            let file = site.file.as_ref().map_or_else(|| "built-in defaults".into(), |f| f.display().to_string());
+            findings.push(Finding { what: "config", outcome: Ok(file) });
+            findings.extend(check_site(&site));
+        }
+        Err(e) => findings.push(Finding { what: "config", outcome: Err(e.into()) }),
+    }
+    let sound = findings.iter().all(|f| f.outcome.is_ok());
+    if as_json {
+        let all: Vec<_> = findings
+            .iter()
+            .map(|f| match &f.outcome {
+                Ok(found) => json!({"what": f.what, "ok": true, "found": found}),
+                Err(e) => json!({"what": f.what, "ok": false, "error": format!("{e:#}")}),
+            })
+            .collect();
+        println!("{:#}", json!({"ok": sound, "checks": all}));
+        return Ok(sound);
+    }
+    for finding in &findings {
+        match &finding.outcome {
+            Ok(found) => println!("ok    {:<8} {found}", finding.what),
+            Err(e) => println!("FAIL  {:<8} {e:#}", finding.what),
+        }
+    }
+    println!("{}", if sound { "all is well: the gate can run" } else { "the gate cannot run like this" });
+    Ok(sound)
+}
+
+fn check_site(site: &Site) -> Vec<Finding> {
+    let mut vision = site.vision();
+    let runtime = match &vision {
+        Ok(v) => Ok(format!("{}, {}", v.runtime_path().display(), site.vision_options().session.provider.name())),
+        Err(e) => Err(anyhow::anyhow!("{e}")),
+    };
+    let models = match &mut vision {
+        Ok(v) => check_models(site, v),
+        Err(_) => Err(anyhow::anyhow!("not tried, since the networks could not be loaded")),
+    };
+    let store = check_store(site, vision.as_ref().ok());
+    vec![
+        Finding { what: "runtime", outcome: runtime },
+        Finding { what: "models", outcome: models },
+        Finding { what: "store", outcome: store },
+        Finding { what: "camera", outcome: check_camera(site) },
+        Finding { what: "relay", outcome: check_relay(site) },
+    ]
+}
+
+fn check_models(site: &Site, vision: &mut Vision) -> Result<String> {
+    let grey = vec![127u8; 320 * 256 * 3];
+    let picture = gate_core::picture::Rgb::new(&grey, 320, 256).context("an empty picture")?;
+    vision.detect(picture)?;
+    let config = &site.config.vision;
+    let card = vision.encoder().card();
+    let licence = if card.research_only { ", RESEARCH ONLY" } else { "" };
+    Ok(format!(
+        "{} finds faces, {} encodes ({}{licence}); hashes as on their cards",
+        config.detector, card.name, card.licence
+    ))
+}
+
+fn check_store(site: &Site, vision: Option<&Vision>) -> Result<String> {
+    let store = site.open_store_read_only()?;
+    let report = store.check()?;
+    if !report.is_sound() {
+        bail!(
+            "{} is not sound: {:?}, damaged people: {:?}; restore a backup or enrol them again",
+            site.store_dir().display(),
+            report.structure,
+            report.damaged
+        );
+    }
+    let mut found =
+        format!("{}, {} people, {} references", site.store_dir().display(), report.people, report.references);
+    if let Some(vision) = vision {
+        let members = site.members(&store, vision.encoder().card())?;
+        if members.people().len() < report.people {
+            found += &format!(", only {} of them by this encoder", members.people().len());
+        }
+        found += &format!("; {}", members.tau().explain());
+    }
+    Ok(found)
+}
+
+fn check_camera(site: &Site) -> Result<String> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let spec = site.camera_spec()?;
+    let mut camera = open(&spec, &site.camera_options(), &clock)?;
+    let mut frame = Frame::empty();
+    camera.next_frame(&mut frame, FIRST_FRAME)?;
+    let luma = frame.rgb.iter().map(|b| u64::from(*b)).sum::<u64>() / frame.rgb.len().max(1) as u64;
+    Ok(format!(
+        "{}; a frame of {}x{}, mean brightness {luma} of 255",
+        camera.describe(),
+        frame.width_px,
+        frame.height_px
+    ))
+}
+
+fn check_relay(site: &Site) -> Result<String> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let relay = open_output(&site.relay_spec()?, "relay", Arc::clone(&clock))?;
+    let mut found = format!("{}, locked; try it with the wire off: gate-daemon relay pulse", relay.describe());
+    for (name, spec) in site.lamp_specs()? {
+        let lamp = open_output(&spec, name, Arc::clone(&clock))?;
+        found += &format!("; {name} lamp {}", lamp.describe());
+    }
+    Ok(found)
+}

@@ -1,0 +1,147 @@
+//! The event log: what happened, as JSON lines. Who and why, never how similar: no score leaves the decision.
+
+use anyhow::{Context, Result};
+use gate_core::decision::{Event, Now};
+use gate_core::person::PersonKey;
+use gate_site::Members;
+use serde::Serialize;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// One event, as it stands in the log.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Record<'a> {
+    /// The gate opens for somebody.
+    Granted {
+        /// The person's id.
+        person: &'a str,
+        /// The track's number.
+        track: u32,
+    },
+    /// Somebody is refused.
+    Refused {
+        /// The exact reason.
+        reason: &'static str,
+        /// The person's id, where it is certain.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        person: Option<&'a str>,
+        /// The track's number.
+        track: u32,
+    },
+    /// The relay is switched.
+    Relay {
+        /// On = unlocked.
+        on: bool,
+    },
+    /// Something that keeps the gate locked came or went.
+    Fault {
+        /// Which.
+        fault: &'static str,
+        /// Whether it stands now.
+        present: bool,
+    },
+    /// The camera came or went.
+    Camera {
+        /// `opened`, `lost` or `ended`.
+        state: &'static str,
+        /// What it is, or why it was lost.
+        detail: &'a str,
+    },
+    /// The gallery was loaded.
+    Gallery {
+        /// People who can be recognised.
+        people: usize,
+    },
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    at: String,
+    mono_ms: u64,
+    #[serde(flatten)]
+    record: &'a Record<'a>,
+}
+
+/// Where events are written.
+pub struct EventLog {
+    out: Option<Box<dyn Write + Send>>,
+    place: String,
+    failing: bool,
+}
+
+impl EventLog {
+    /// Appends to `file`, or writes to standard output for `-`, or nowhere.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn open(file: Option<&Path>) -> Result<Self> {
+        let place = file.map_or_else(|| "nowhere".into(), |f| f.display().to_string());
+        let out: Option<Box<dyn Write + Send>> = match file {
+            None => None,
+            Some(file) if file.as_os_str() == "-" => Some(Box::new(std::io::stdout())),
+            Some(file) => {
+                // Who came when is personal data: the owner reads it, nobody else.
+                let opened = OpenOptions::new().create(true).append(true).mode(0o640).open(file);
+                Some(Box::new(opened.with_context(|| {
+                    format!("the event log {} cannot be opened; see [events] file", file.display())
+                })?))
+            }
+        };
+        Ok(Self { out, place, failing: false })
+    }
+
+    /// Writes one event, whole and at once. A full disk is told once and does not stop the gate.
+    pub fn write(&mut self, record: &Record<'_>, now: Now) {
+        let Some(out) = &mut self.out else { return };
+        let line = Line { at: rfc3339(now.wall_ms), mono_ms: now.mono_ms, record };
+        let written = serde_json::to_vec(&line).map_err(std::io::Error::from).and_then(|mut bytes| {
+            bytes.push(b'\n');
+            out.write_all(&bytes)?;
+            out.flush()
+        });
+        match written {
+            Ok(()) if self.failing => {
+                self.failing = false;
+                tracing::info!(file = self.place, "events are written again");
+            }
+            Ok(()) => {}
+            Err(_) if self.failing => {}
+            Err(e) => {
+                self.failing = true;
+                tracing::error!(
+                    file = self.place,
+                    "events cannot be written ({e}); make room or correct [events] file"
+                );
+            }
+        }
+    }
+
+    /// Writes what the decider reports.
+    pub fn decided(&mut self, event: Event, members: &Members, now: Now) {
+        let id = |key: PersonKey| members.person(key).map(|p| p.id.as_str());
+        let record = match event {
+            Event::Granted { person, track } => Record::Granted { person: id(person).unwrap_or("?"), track: track.0 },
+            Event::Refused { reason, track, person } => {
+                Record::Refused { reason: reason.name(), person: person.and_then(id), track: track.0 }
+            }
+            Event::Relay { on } => Record::Relay { on },
+            Event::Fault { fault, present } => Record::Fault { fault: fault.name(), present },
+        };
+        match &record {
+            Record::Granted { person, track } => tracing::info!(person, track, "granted"),
+            Record::Refused { reason, track, .. } => tracing::info!(reason, track, "refused"),
+            Record::Fault { fault, present: true } => tracing::error!(fault, "fault: the gate stays locked"),
+            Record::Fault { fault, .. } => tracing::info!(fault, "fault is over"),
+            other => tracing::debug!(?other, "event"),
+        }
+        self.write(&record, now);
+    }
+}
+
+/// Unix milliseconds as RFC 3339, UTC, with milliseconds.
+pub fn rfc3339(unix_ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(unix_ms).map_or_else(|_| unix_ms.to_string(), |t| format!("{t:.3}"))
+}

@@ -1,0 +1,140 @@
+//! The way of the data, straight down: frame → faces → tracks → chips → encoding → identification → decision.
+//!
+//! ```text
+//!  frame ──detect──▶ faces ──track──▶ tracks ──align──▶ chips ──measure──▶ quality
+//!                                                          │ nearest, good enough
+//!                                                          └──encode──▶ probe ──search──▶ lookup
+//!                                 sighting (one value, bounded) ◀──────────────────────────┘
+//!                                     └──▶ Decider.step(sighting, now) ──▶ actions
+//! ```
+
+use anyhow::{Context, Result};
+use gate_core::decision::{Actions, Decider, FaceSighting, Lookup, Now, Sighting};
+use gate_core::geometry::{Face, Rect};
+use gate_core::picture::Rgb;
+use gate_core::policy::Policy;
+use gate_core::track::{FACES_MAX, Tracker};
+use gate_site::Members;
+use gate_vision::{Portrait, Vision, portrait};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::stopwatch::Stopwatch;
+
+/// How long each stage of one frame took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timings {
+    /// Finding faces.
+    pub detect: Duration,
+    /// Cutting out and measuring.
+    pub align: Duration,
+    /// The encoder's network; zero when nobody was encoded.
+    pub encode: Duration,
+    /// The search through the gallery.
+    pub search: Duration,
+    /// Tracks, evidence, decision.
+    pub decide: Duration,
+}
+
+/// One face as it was seen, for diagnosis and pictures. Holds scores: it stays on this machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// The detected face.
+    pub face: Face,
+    /// What the decider is told of it.
+    pub sighting: FaceSighting,
+}
+
+/// Everything between a frame and a decision.
+pub struct Gate {
+    vision: Vision,
+    tracker: Tracker,
+    members: Arc<Members>,
+    decider: Decider,
+    seen: Vec<Seen>,
+    timings: Timings,
+}
+
+impl Gate {
+    /// A gate that knows `members`; `policy` without its tau, which comes with them.
+    pub fn new(vision: Vision, members: Arc<Members>, policy: Policy) -> Self {
+        let policy = Policy { tau: members.tau().d2, ..policy };
+        Self {
+            vision,
+            tracker: Tracker::new(policy.track_lost_ms),
+            members,
+            decider: Decider::new(policy),
+            seen: Vec::with_capacity(FACES_MAX),
+            timings: Timings::default(),
+        }
+    }
+
+    /// Looks at one frame and decides.
+    ///
+    /// # Errors
+    /// When a network cannot be run. Nothing was decided then.
+    pub fn look(&mut self, picture: Rgb<'_>, now: Now) -> Result<Actions> {
+        let mut watch = Stopwatch::start();
+        let faces = self.vision.detect(picture).context("looking for faces")?;
+        self.timings = Timings { detect: watch.lap(), ..Timings::default() };
+
+        let portraits: Vec<Portrait> =
+            faces.iter().take(FACES_MAX).filter_map(|face| portrait(picture, face)).collect();
+        self.timings.align = watch.lap();
+
+        let boxes: Vec<Rect> = portraits.iter().map(|p| p.face.rect).collect();
+        let tracks = self.tracker.update(&boxes, now.mono_ms);
+        let mut sighting = Sighting::default();
+        self.seen.clear();
+        for (place, (portrait, track)) in portraits.iter().zip(tracks).enumerate() {
+            self.timings.decide += watch.lap();
+            // Faces come largest first: only the nearest can be granted, so only that one is worth an encoding.
+            let lookup = if place == 0 { self.identify(portrait, &mut watch)? } else { Lookup::NotDone };
+            let face = FaceSighting { track, quality: portrait.quality, lookup };
+            self.seen.push(Seen { face: portrait.face, sighting: face });
+            // There is room: both hold FACES_MAX.
+            let _ = sighting.faces.push(face);
+        }
+        let actions = self.decider.step(&sighting, now);
+        self.timings.decide += watch.lap();
+        Ok(actions)
+    }
+
+    /// Who is this? Asked only of a face that is good enough to be granted on.
+    fn identify(&mut self, portrait: &Portrait, watch: &mut Stopwatch) -> Result<Lookup> {
+        if portrait.quality.refusal(&self.decider.policy().quality).is_some() {
+            return Ok(Lookup::NotDone);
+        }
+        let probe = self.vision.encode(&portrait.chip).context("encoding a face")?;
+        self.timings.encode = watch.lap();
+        let lookup = self.members.look_up(probe);
+        self.timings.search = watch.lap();
+        Ok(lookup)
+    }
+
+    /// Puts another gallery in force, between two frames.
+    pub fn replace(&mut self, members: Arc<Members>) {
+        self.decider.set_tau(members.tau().d2);
+        self.members = members;
+    }
+
+    /// Everybody who can be recognised now.
+    pub fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// The decider, for ticks, faults and state.
+    pub fn decider(&mut self) -> &mut Decider {
+        &mut self.decider
+    }
+
+    /// What the last frame has shown.
+    pub fn seen(&self) -> &[Seen] {
+        &self.seen
+    }
+
+    /// What the last frame has cost.
+    pub fn timings(&self) -> Timings {
+        self.timings
+    }
+}

@@ -1,0 +1,165 @@
+//! The face gate's daemon: from the camera to the relay.
+
+mod bench;
+mod check;
+mod demo;
+mod devices;
+mod events;
+mod gate;
+mod outputs;
+mod people;
+mod relay;
+mod run;
+mod service;
+mod setup;
+mod source;
+mod stopwatch;
+mod trace;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use gate_config::ReplayPace;
+use gate_site::Site;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Opens a gate for enrolled people, seen by a camera. Faces are compared on this machine and never leave it.
+///
+/// First time on a machine:  gate-daemon check
+/// Installer's test:         gate-daemon relay pulse      (wire off!)
+/// See it work:              gate-daemon demo
+/// Enrol people with:        enroll-tool
+#[derive(Parser)]
+#[command(version, verbatim_doc_comment)]
+struct Args {
+    /// Configuration; without it /etc/face-gate/gate.toml, and without that the defaults.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder of people and references, instead of the configured one.
+    #[arg(long, global = true, value_name = "DIR")]
+    store: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gate. systemd starts this; stop it with ctrl-c or SIGTERM.
+    ///
+    /// gate-daemon run --config gate.toml --camera replay:walkup.gif --events -
+    Run(RunArgs),
+    /// The doctor: config, runtime, models, people, camera, relay; a line each, and what to do about what fails.
+    Check {
+        /// One JSON document instead of lines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List this machine's cameras with their formats, and its GPIO chips.
+    Devices {
+        /// One JSON document instead of lines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Drive the relay by hand: for the installer, and for the unit's stop path.
+    Relay {
+        #[command(subcommand)]
+        action: relay::RelayAction,
+    },
+    /// Measure each stage on this machine: p50, p99, frames per second, memory.
+    Bench(bench::BenchArgs),
+    /// See the gate work: enrols sample people, plays a scene, checks every outcome, writes a report.
+    Demo(demo::DemoArgs),
+    /// Fetch what is missing (runtime, models), check every hash, and prove the prepared networks.
+    Setup {
+        /// Take the files from this folder; no network is used.
+        #[arg(long, value_name = "DIR")]
+        from: Option<PathBuf>,
+    },
+}
+
+#[derive(clap::Args)]
+struct RunArgs {
+    /// nokhwa:N, v4l:/dev/videoN, or replay:PATH (folder of pictures, GIF, video); overrides [camera] source.
+    #[arg(long, value_name = "SPEC")]
+    camera: Option<String>,
+    /// Append events as JSON lines to FILE, or `-` for standard output; overrides [events] file.
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
+    /// Pace of a replay: `real` or `fast`. The decisions are the same.
+    #[arg(long, value_name = "PACE", value_parser = pace)]
+    pace: Option<ReplayPace>,
+    /// Record every frame's faces and dissimilarities for diagnosis. The file holds scores: guard it.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+}
+
+fn pace(word: &str) -> Result<ReplayPace, String> {
+    match word {
+        "real" => Ok(ReplayPace::Real),
+        "fast" => Ok(ReplayPace::Fast),
+        _ => Err("it is `real` or `fast`".into()),
+    }
+}
+
+/// The command failed to do what was asked, and said so already.
+const NOT_DONE: u8 = 1;
+/// The system does not allow it: files, runtime, hardware.
+const SYSTEM_FAULT: u8 = 3;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match act(args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(NOT_DONE),
+        Err(e) => {
+            eprintln!("gate-daemon: {e:#}");
+            ExitCode::from(SYSTEM_FAULT)
+        }
+    }
+}
+
+fn act(args: Args) -> Result<bool> {
+    let load = || Site::load(args.config.as_deref(), args.store.as_deref());
+    match args.command {
+        Command::Run(run_args) => {
+            let mut site = load()?;
+            log_to(&site.config.log.level)?;
+            let RunArgs { camera, events, pace, trace } = run_args;
+            site.config.camera.source = camera.unwrap_or(site.config.camera.source);
+            site.config.camera.replay_pace = pace.unwrap_or(site.config.camera.replay_pace);
+            site.config.events.file = events.or(site.config.events.file);
+            match &site.file {
+                Some(file) => tracing::info!(config = %file.display(), "starting"),
+                None => tracing::warn!("starting with the defaults: no --config, and no {}", gate_site::CONFIG_PATH),
+            }
+            run::run(&site, &run::RunOptions { trace }).map(|()| true)
+        }
+        Command::Check { json } => check::check(args.config.as_deref(), args.store.as_deref(), json),
+        Command::Devices { json } => devices::devices(json).map(|()| true),
+        Command::Relay { action } => relay::relay(&load()?, &action).map(|()| true),
+        Command::Bench(bench_args) => bench::bench(&load()?, &bench_args).map(|()| true),
+        Command::Demo(demo_args) => demo::demo(&demo_args),
+        Command::Setup { from } => setup::setup(&load()?, from.as_deref()).map(|()| true),
+    }
+}
+
+/// Under systemd into the journal, with its fields; else to standard error.
+fn log_to(level: &str) -> Result<()> {
+    // ONNX Runtime tells of every graph optimisation; only its warnings matter to an owner.
+    let wanted = std::env::var("RUST_LOG").unwrap_or_else(|_| format!("{level},ort=error"));
+    let filter = EnvFilter::try_new(wanted)?;
+    let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some();
+    match under_systemd.then(tracing_journald::layer) {
+        Some(Ok(journal)) => tracing_subscriber::registry().with(filter).with(journal).init(),
+        _ => {
+            let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            let lines =
+                tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal).with_target(false);
+            tracing_subscriber::registry().with(filter).with(lines).init();
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,270 @@
+//! The daemon: `run` is a loop of `turn`, and a turn handles one frame or one moment without a frame.
+//!
+//! ```text
+//!  capture thread ──newest frame──▶ turn ──▶ Gate.look ──▶ actions ──▶ relay thread (own clock, hard maximum)
+//!  people thread ───new gallery───▶   │                      ├────────▶ lamps
+//!                                     └──▶ systemd            └────────▶ event log
+//! ```
+
+use crate::events::{EventLog, Record};
+use crate::gate::Gate;
+use crate::outputs::Outputs;
+use crate::people::{News, PeopleWatch};
+use crate::service::Service;
+use crate::source::{Next, Source};
+use crate::trace::Trace;
+use anyhow::{Context, Result};
+use gate_core::decision::{Action, Actions, Now};
+use gate_core::gate::{Fault, State};
+use gate_hal::{CameraState, Frame};
+use gate_site::Site;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// The longest wait for a frame: so soon a stop, a new gallery or the end of a pulse is noticed.
+const TURN_MAX: Duration = Duration::from_millis(50);
+/// How often a relay that failed is tried again.
+const RELAY_RETRY: Duration = Duration::from_secs(1);
+/// How long a network that failed is left alone.
+const MODEL_PAUSE: Duration = Duration::from_millis(200);
+
+/// What the command line adds to the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// Where to write the frame by frame record.
+    pub trace: Option<PathBuf>,
+}
+
+/// Runs the gate until it is told to stop or a replay is over.
+///
+/// # Errors
+/// When something needed cannot be had at the start. The relay is locked then.
+pub fn run(site: &Site, options: &RunOptions) -> Result<()> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        // A second signal ends the process at once: the stop path of the unit locks the gate then.
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop)).context("signals")?;
+        signal_hook::flag::register(signal, Arc::clone(&stop)).context("signals")?;
+    }
+    let mut daemon = Daemon::start(site, options)?;
+    while !stop.load(Ordering::Relaxed) && daemon.turn()? {}
+    daemon.finish();
+    Ok(())
+}
+
+struct Daemon {
+    gate: Gate,
+    source: Source,
+    outputs: Outputs,
+    events: EventLog,
+    people: PeopleWatch,
+    service: Service,
+    trace: Option<Trace>,
+    frame: Frame,
+    provider: &'static str,
+    relay_tried: Instant,
+}
+
+impl Daemon {
+    fn start(site: &Site, options: &RunOptions) -> Result<Self> {
+        let began = Instant::now();
+        let source = Source::start(site.camera_spec()?, &site.camera_options())?;
+        // The relay first of all: whatever is wrong elsewhere, the gate is locked from here on.
+        let outputs = Outputs::open(site, &source.clock())?;
+        let events = EventLog::open(site.config.events.file.as_deref())?;
+        let trace = options.trace.as_deref().map(Trace::create).transpose()?;
+        let vision = site.vision()?;
+        let (members, people) = PeopleWatch::start(site.clone(), vision.encoder().card().clone())?;
+        let provider = site.vision_options().session.provider.name();
+        tracing::info!(runtime = %vision.runtime_path().display(), provider, "networks loaded");
+        let policy = site.config.policy(members.tau().d2);
+        let gate = Gate::new(vision, members, policy);
+        let mut daemon = Self {
+            gate,
+            source,
+            outputs,
+            events,
+            people,
+            service: Service::new(),
+            trace,
+            frame: Frame::empty(),
+            provider,
+            relay_tried: began,
+        };
+        daemon.tell_gallery();
+        if let Some(detail) = daemon.source.describe() {
+            daemon.events.write(&Record::Camera { state: "opened", detail: &detail }, daemon.source.now());
+        }
+        daemon.service.ready();
+        tracing::info!(after_ms = began.elapsed().as_millis() as u64, camera = %site.config.camera.source, "ready");
+        Ok(daemon)
+    }
+
+    /// One frame, or one moment without a frame. `false` when a replay is over.
+    fn turn(&mut self) -> Result<bool> {
+        self.take_news();
+        self.retry_relay();
+        let wait = self.wait();
+        let next = self.source.next(&mut self.frame, wait);
+        let now = self.source.now();
+        let idle = matches!(next, Next::Nothing);
+        match next {
+            Next::Frame => self.look(now)?,
+            Next::Nothing => {
+                let actions = self.gate.decider().tick(now);
+                self.act(&actions, now);
+            }
+            Next::State(state) => self.camera(&state, now),
+            Next::Bad(e) => tracing::warn!("a frame could not be read: {e}"),
+            Next::Broken(e) => return Err(e).context("the replay cannot go on"),
+            Next::End => {
+                self.events.write(&Record::Camera { state: "ended", detail: "the replay is over" }, now);
+                return Ok(false);
+            }
+        }
+        // Without frames the loop is still alive as long as the gate is known to be locked.
+        if !idle || !matches!(self.gate.decider().state(), State::Unlocked { .. }) {
+            self.service.alive();
+        }
+        self.tell_status();
+        Ok(true)
+    }
+
+    /// How long a frame may be waited for.
+    fn wait(&mut self) -> Duration {
+        if self.source.is_replay() {
+            return TURN_MAX;
+        }
+        let now_ms = self.source.now().mono_ms;
+        let due = self.gate.decider().deadline_ms().map(|at| Duration::from_millis(at.saturating_sub(now_ms)));
+        due.map_or(TURN_MAX, |due| due.min(TURN_MAX))
+    }
+
+    fn look(&mut self, now: Now) -> Result<()> {
+        // In a replay time jumps from frame to frame: what was due in between happens first, at its own time.
+        while let Some(due) =
+            self.gate.decider().deadline_ms().filter(|due| self.source.is_replay() && *due < now.mono_ms)
+        {
+            let before = Now { mono_ms: due, wall_ms: now.wall_ms - (now.mono_ms - due) as i64 };
+            let actions = self.gate.decider().tick(before);
+            self.act(&actions, before);
+        }
+        let Some(picture) = self.frame.view() else { return Ok(()) };
+        let actions = match self.gate.look(picture, now) {
+            Ok(actions) => actions,
+            Err(e) => {
+                tracing::error!("{e:#}");
+                let actions = self.gate.decider().fault(Fault::Model, now);
+                self.act(&actions, now);
+                std::thread::sleep(MODEL_PAUSE);
+                return Ok(());
+            }
+        };
+        self.act(&actions, now);
+        self.service.frame();
+        let state = self.gate.decider().state();
+        let policy = self.gate.decider().policy().quality;
+        if let Some(trace) = &mut self.trace {
+            trace.write(self.frame.seq, now, state, self.gate.seen(), self.gate.members(), &policy)?;
+        }
+        Ok(())
+    }
+
+    /// Does what was decided, in order.
+    fn act(&mut self, actions: &Actions, now: Now) {
+        for action in actions {
+            match *action {
+                Action::Relay(on) => {
+                    if let Err(e) = self.outputs.relay(on) {
+                        tracing::error!("{e}");
+                        self.relay_tried = Instant::now();
+                        let more = self.gate.decider().fault(Fault::Relay, now);
+                        // A fault switches off at most once more, so this ends.
+                        self.act(&more, now);
+                    }
+                }
+                Action::Lamps { green, red } => self.outputs.lamps(green, red),
+                Action::Log(event) => self.events.decided(event, self.gate.members(), now),
+            }
+        }
+    }
+
+    fn camera(&mut self, state: &CameraState, now: Now) {
+        match state {
+            CameraState::Opened { describe } => {
+                tracing::info!(camera = describe, "camera opened");
+                self.events.write(&Record::Camera { state: "opened", detail: describe }, now);
+            }
+            CameraState::Lost { why } => {
+                tracing::error!("camera lost: {why}");
+                self.events.write(&Record::Camera { state: "lost", detail: why }, now);
+                let actions = self.gate.decider().fault(Fault::Camera, now);
+                self.act(&actions, now);
+            }
+        }
+    }
+
+    fn take_news(&mut self) {
+        let now = self.source.now();
+        let actions = match self.people.news() {
+            None => return,
+            Some(News::Loaded(members)) => {
+                self.gate.replace(members);
+                self.tell_gallery();
+                self.gate.decider().clear(Fault::Store, now)
+            }
+            Some(News::Failed(why)) => {
+                // Somebody may have been suspended since: in doubt, locked.
+                tracing::error!("people cannot be read: {why}");
+                self.gate.decider().fault(Fault::Store, now)
+            }
+        };
+        self.act(&actions, now);
+    }
+
+    fn retry_relay(&mut self) {
+        if !self.gate.decider().has(Fault::Relay) || self.relay_tried.elapsed() < RELAY_RETRY {
+            return;
+        }
+        self.relay_tried = Instant::now();
+        if self.outputs.relay(false).is_ok() {
+            let now = self.source.now();
+            let actions = self.gate.decider().clear(Fault::Relay, now);
+            self.act(&actions, now);
+        }
+    }
+
+    fn tell_gallery(&mut self) {
+        let members = self.gate.members();
+        let people = members.people().len();
+        if members.tau().target_met() {
+            tracing::info!(people, "{}", members.tau().explain());
+        } else {
+            tracing::warn!(people, "{}", members.tau().explain());
+        }
+        self.events.write(&Record::Gallery { people }, self.source.now());
+    }
+
+    fn tell_status(&mut self) {
+        let people = self.gate.members().people().len();
+        let state = match self.gate.decider().state() {
+            State::Boot => "waiting for the first frame",
+            State::Locked => "locked",
+            State::Unlocked { .. } => "unlocked",
+            State::Faulted => "locked by a fault, see the log",
+        };
+        let provider = self.provider;
+        self.service.status(|fps| format!("{state}; {people} people; {fps:.1} frames a second; {provider}"));
+    }
+
+    /// Locks and says so.
+    fn finish(mut self) {
+        self.service.stopping();
+        let now = self.source.now();
+        let actions = self.gate.decider().stop(now);
+        self.act(&actions, now);
+        tracing::info!("stopped, locked");
+    }
+}

@@ -1,0 +1,55 @@
+//! `setup`: fetches what is missing, and proves that what is there works.
+
+use anyhow::{Context, Result, bail};
+use gate_core::geometry::CHIP_PX;
+use gate_site::Site;
+use gate_vision::align::CHIP_BYTES;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Fetches, checks hashes, and runs both networks once.
+///
+/// # Errors
+/// When something is missing and cannot be fetched, or does not work.
+pub fn setup(site: &Site, from: Option<&Path>) -> Result<()> {
+    let models = &site.config.vision.models;
+    match fetch_script(models) {
+        Some(script) => fetch(&script, from)?,
+        None if from.is_some() => bail!("fetch.py is not beside {}: reinstall the package", models.display()),
+        None => println!("nothing to fetch: this is an installed gate, its files come with the package"),
+    }
+    let mut vision = site.vision()?;
+    println!("runtime  {}", vision.runtime_path().display());
+    for (name, what) in [(&site.config.vision.detector, "finds faces"), (&site.config.vision.encoder, "encodes")] {
+        println!("model    {name}: {what}; hash as on its card");
+    }
+    let grey = vec![127u8; CHIP_BYTES];
+    let side = CHIP_PX as u32;
+    let picture = gate_core::picture::Rgb::new(&grey, side, side).context("an empty picture")?;
+    let faces = vision.detect(picture)?.len();
+    println!(
+        "tried    both networks run on {}; {faces} faces on a grey card",
+        site.vision_options().session.provider.name()
+    );
+    Ok(())
+}
+
+/// The script that fetches, in a checkout or where the package puts it.
+fn fetch_script(models: &Path) -> Option<PathBuf> {
+    [models.join("../scripts/fetch.py"), PathBuf::from("/usr/share/face-gate/fetch.py")]
+        .into_iter()
+        .find(|p| p.is_file())
+}
+
+fn fetch(script: &Path, from: Option<&Path>) -> Result<()> {
+    let mut command = Command::new("python3");
+    command.arg(script).args(["--kind", "runtime,model"]);
+    if let Some(from) = from {
+        command.arg("--from").arg(from);
+    }
+    let status = command.status().context("python3 cannot be started: apt install python3")?;
+    if !status.success() {
+        bail!("fetching ended with {status}; what is complete was kept, run it again");
+    }
+    Ok(())
+}
