@@ -141,7 +141,7 @@ fn act(args: Args) -> Result<bool> {
         Command::Devices { json } => devices::devices(json).map(|()| true),
         Command::Relay { action } => relay::relay(&load()?, &action).map(|()| true),
         Command::Bench(bench_args) => bench::bench(&load()?, &bench_args).map(|()| true),
-        Command::Demo(demo_args) => demo::demo(&demo_args),
+        Command::Demo(demo_args) => demo::demo(&load()?, &demo_args),
         Command::Setup { from } => setup::setup(&load()?, from.as_deref()).map(|()| true),
     }
 }
