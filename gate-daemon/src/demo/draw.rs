@@ -92,8 +92,9 @@ pub fn annotated(picture: RgbImage, frame: &FrameTrace) -> RgbImage {
             .stroke_alignment(StrokeAlignment::Outside)
             .build();
         let Ok(()) = Rectangle::new(Point::new(x, y), Size::new(w.max(1) as u32, h.max(1) as u32)).into_styled(style).draw(&mut canvas);
+        let dot_px = (w / 18).clamp(2, 5) as u32;
         for [px, py] in face.landmarks {
-            let dot = Circle::with_center(Point::new(px.round() as i32, py.round() as i32), 5);
+            let dot = Circle::with_center(Point::new(px.round() as i32, py.round() as i32), dot_px);
             let Ok(()) = dot.into_styled(PrimitiveStyle::with_fill(WHITE)).draw(&mut canvas);
         }
         canvas.label(&words, x - 3, y + h + 6, colour);

@@ -13,8 +13,6 @@ use serde::Deserialize;
 use std::fmt::Write;
 use std::path::Path;
 
-/// Frames shown of each act.
-const SHOWN: usize = 3;
 /// Width of the timeline's picture.
 const TIMELINE_PX: f64 = 1120.0;
 
@@ -52,13 +50,13 @@ pub fn write(
     let (mut cards, mut tiles) = (String::new(), Vec::new());
     for outcome in outcomes {
         let mut pictures = String::new();
-        for (place, number) in shown(outcome).into_iter().enumerate() {
+        for (number, decisive) in shown(outcome) {
             let picture = image::open(scene.join(format!("{number:06}.jpg")))?.into_rgb8();
             // The replay's frames are traced in order, one each.
             let frame = trace.get(number as usize).context("the daemon did not look at every frame")?;
             let drawn = annotated(picture, frame);
             write!(pictures, "<img src=\"{}\" alt=\"frame {number}\">", data_url(&drawn, 480)?)?;
-            if place == 1 {
+            if decisive {
                 let (title, outcome_words) = (outcome.act.title.to_string(), outcome.summary.clone());
                 tiles.push(Tile { picture: drawn, title, outcome: outcome_words, right: outcome.right });
             }
@@ -71,15 +69,16 @@ pub fn write(
     Ok(std::fs::write(out.join("report.html"), page)?)
 }
 
-/// The frames of an act that tell its story: on the way, at its first decision (or in the middle), and near its end.
-fn shown(outcome: &Outcome) -> [u32; SHOWN] {
+/// The frames of an act that tell its story, and which of them shows the decision: on the way, at the first decision,
+/// and at the end. An empty gate tells its story without pictures.
+fn shown(outcome: &Outcome) -> Vec<(u32, bool)> {
     let (first, end) = outcome.frames;
-    let length = end - first;
+    if outcome.act.is_empty() {
+        return Vec::new();
+    }
     let decided = outcome.events.iter().find(|e| matches!(e.event.as_str(), "granted" | "refused"));
-    let middle = decided.map_or(first + length / 2, |e| {
-        (first..end).find(|f| frame_ms(*f) >= e.mono_ms).unwrap_or(first + length / 2)
-    });
-    [first + length / 6, middle, end - 1 - length / 10]
+    let at = decided.and_then(|e| (first..end).find(|f| frame_ms(*f) >= e.mono_ms)).unwrap_or((first + end) / 2);
+    vec![((first + at) / 2, false), (at, true), (end - 2, false)]
 }
 
 fn card(cards: &mut String, outcome: &Outcome, pictures: &str) -> Result<()> {
@@ -130,7 +129,11 @@ fn timeline(outcomes: &[Outcome], happened: &[Happened], relay: &[RelayChange]) 
         write!(path, " H{:.1} V{}", x(change.mono_ms), if change.on { 80 } else { 130 })?;
     }
     write!(svg, "<path d=\"{path} H{TIMELINE_PX}\" class=\"relay\"/><text x=\"4\" y=\"124\" class=\"l\">relay</text>")?;
-    for event in happened {
+    for (i, event) in happened.iter().enumerate() {
+        // Two people refused at once are one mark.
+        if happened[..i].iter().any(|e| e.mono_ms == event.mono_ms && e.event == event.event) {
+            continue;
+        }
         let (class, row) = match event.event.as_str() {
             "granted" => ("granted", 40),
             "refused" => ("refused", 58),
@@ -139,7 +142,7 @@ fn timeline(outcomes: &[Outcome], happened: &[Happened], relay: &[RelayChange]) 
         let words = in_words(event).unwrap_or_default();
         let at = x(event.mono_ms);
         // Words near the right edge are written to the left of their mark.
-        let (anchor, tx) = if at > TIMELINE_PX - 140.0 { ("end", at - 8.0) } else { ("start", at + 8.0) };
+        let (anchor, tx) = if at > TIMELINE_PX - 150.0 { ("end", at - 8.0) } else { ("start", at + 8.0) };
         write!(svg, "<circle cx=\"{at:.1}\" cy=\"{row}\" r=\"5\" class=\"{class}\"/><text x=\"{tx:.1}\" y=\"{}\" text-anchor=\"{anchor}\" class=\"l\">{words}</text>", row + 4)?;
     }
     for second in (0..=end_ms / 1000).step_by(2) {

@@ -17,6 +17,12 @@ pub const FPS: u32 = 15;
 pub const FRAME_PX: (u32, u32) = (640, 480);
 /// Width of the face on a prepared figure, pixels.
 const FIGURE_FACE_PX: f32 = 180.0;
+/// A figure's proportions: half the head's and the shoulders' width in face widths; hair above and chest below the
+/// face's centre in face heights.
+const HEAD: f32 = 0.78;
+const SHOULDERS: f32 = 1.65;
+const HAIR: f32 = 0.92;
+const CHEST: f32 = 1.9;
 
 /// Somebody in the scene.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,11 +83,18 @@ const fn nobody(title: &'static str, frames: u32) -> Act {
     Act { title, frames, cast: &[], face_px: (0.0, 0.0), blur: 0.0, expected: Expected::Locked }
 }
 
+impl Act {
+    /// Whether anybody is to be seen.
+    pub fn is_empty(&self) -> bool {
+        self.cast.is_empty()
+    }
+}
+
 /// The whole scene, in order.
 pub const ACTS: &[Act] = &[
     nobody("nobody is there", 20),
     Act {
-        title: "an enrolled person walks up (another picture, another day)",
+        title: "an enrolled person, on another picture",
         frames: 60,
         cast: &[(Cast::Obama, 0.5)],
         face_px: (44.0, 130.0),
@@ -90,7 +103,7 @@ pub const ACTS: &[Act] = &[
     },
     nobody("they have gone through: locked again", 45),
     Act {
-        title: "a stranger walks up",
+        title: "a stranger",
         frames: 50,
         cast: &[(Cast::Biden, 0.5)],
         face_px: (44.0, 130.0),
@@ -126,12 +139,12 @@ pub const ACTS: &[Act] = &[
     },
     nobody("they have left", 20),
     Act {
-        title: "the other enrolled person walks up",
+        title: "the same again, on a third picture",
         frames: 50,
-        cast: &[(Cast::Collins, 0.5)],
+        cast: &[(Cast::ObamaAgain, 0.5)],
         face_px: (44.0, 125.0),
         blur: 0.0,
-        expected: Expected::Opens("collins"),
+        expected: Expected::Opens("obama"),
     },
     nobody("they have gone through: locked again", 45),
 ];
@@ -217,9 +230,8 @@ fn figure(vision: &mut Vision, path: &Path) -> Result<Figure> {
     let face = portraits.first().with_context(|| format!("no face in {}", path.display()))?.face.rect;
     let view = photo.view().context("an empty sample")?;
     let whole = RgbImage::from_raw(view.width_px(), view.height_px(), view.data().to_vec()).context("an odd sample")?;
-    // Head and shoulders: an ellipse about the face, wider below.
     let centre = face.centre();
-    let (half_w, up, down) = (1.5 * face.w, 1.15 * face.h, 1.9 * face.h);
+    let (half_w, up, down) = (SHOULDERS * face.w, HAIR * face.h, CHEST * face.h);
     let left = (centre.x - half_w).max(0.0) as u32;
     let top = (centre.y - up).max(0.0) as u32;
     let right = ((centre.x + half_w) as u32).min(whole.width());
@@ -230,17 +242,24 @@ fn figure(vision: &mut Vision, path: &Path) -> Result<Figure> {
     let scaled = resize(&crop, size(crop.width()), size(crop.height()), FilterType::Triangle);
     let at = ((centre.x - left as f32) * scale, (centre.y - top as f32) * scale);
     let pixels = RgbaImage::from_fn(scaled.width(), scaled.height(), |x, y| {
-        let (dx, dy) = ((x as f32 - at.0) / scale, (y as f32 - at.1) / scale);
-        let reach_x = if dy > 0.0 { half_w } else { 0.85 * face.w };
-        let reach_y = if dy > 0.0 { down } else { up };
-        let edge_x = (scaled.width() - x).min(x + 1) as f32 / 12.0;
-        let edge = edge_x.min((scaled.height() - y) as f32 / 12.0).min(1.0);
-        let inside = 1.0 - ((dx / reach_x).powi(2) + (dy / reach_y).powi(2)).sqrt();
-        let alpha = (inside / 0.12).clamp(0.0, 1.0) * edge;
+        let (dx, dy) = ((x as f32 - at.0) / (scale * face.w), (y as f32 - at.1) / (scale * face.h));
+        // The photograph's own edges are softened too.
+        let sides = (scaled.width() - x).min(x + 1).min(scaled.height() - y) as f32 / 14.0;
+        let alpha = ((outline(dy) - dx.abs()) / 0.1).min((CHEST - dy) / 0.25).min(sides).clamp(0.0, 1.0);
         let Rgb([r, g, b]) = *scaled.get_pixel(x, y);
         Rgba([r, g, b, (alpha * 255.0) as u8])
     });
     Ok(Figure { pixels, face: at })
+}
+
+/// Half the width of head and shoulders, in face widths, `dy` face heights below the face's centre.
+fn outline(dy: f32) -> f32 {
+    let smooth = |t: f32| t.clamp(0.0, 1.0).powi(2) * (3.0 - 2.0 * t.clamp(0.0, 1.0));
+    if dy < 0.0 {
+        return HEAD * (1.0 - (dy / HAIR).powi(2)).max(0.0).sqrt();
+    }
+    let neck = HEAD - 0.12 * smooth(dy / 0.5);
+    neck + (SHOULDERS - neck) * smooth((dy - 0.55) / 0.55)
 }
 
 /// A plain wall with a floor, as a gate's camera sees it day in, day out.

@@ -1,0 +1,107 @@
+//! What every command needs: the site, its store, and a way to answer.
+
+use crate::refusal::refuse;
+use anyhow::Result;
+use gate_site::{Site, SiteError};
+use gate_store::{Store, StoreError};
+use gate_vision::card::{Card, Job};
+use serde::Serialize;
+use std::io::Write;
+use std::path::Path;
+
+/// The staff's desk.
+pub struct Desk {
+    /// Configuration and what follows from it.
+    pub site: Site,
+    /// Answer in JSON.
+    pub json: bool,
+}
+
+impl Desk {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn open(config: Option<&Path>, store: Option<&Path>, json: bool) -> Result<Self> {
+        Ok(Self { site: Site::load(config, store)?, json })
+    }
+
+    /// The store, for changes.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be opened.
+    pub fn store(&self) -> Result<Store> {
+        Ok(self.site.open_store()?)
+    }
+
+    /// The store, for looking: for those, too, who may not change it.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be opened.
+    pub fn store_to_read(&self) -> Result<Store> {
+        match self.site.open_store() {
+            Err(SiteError::Store(StoreError::ReadOnly { .. })) => Ok(self.site.open_store_read_only()?),
+            opened => Ok(opened?),
+        }
+    }
+
+    /// The configured encoder's card.
+    ///
+    /// # Errors
+    /// When it is missing or makes no sense.
+    pub fn encoder_card(&self) -> Result<Card> {
+        let vision = &self.site.config.vision;
+        Ok(Card::load(&vision.models, &vision.encoder, Job::Encode)?)
+    }
+
+    /// Answers: `text` for people, or one line of JSON.
+    ///
+    /// # Errors
+    /// When standard output is gone.
+    pub fn answer(&self, text: &str, json: &impl Serialize) -> Result<()> {
+        let line = if self.json { serde_json::to_string(json)? } else { text.trim_end().to_owned() };
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{line}")?;
+        Ok(out.flush()?)
+    }
+}
+
+/// Refuses what is not a plain file: reading a device would never end.
+///
+/// # Errors
+/// With what to do instead.
+pub fn plain_file(path: &Path) -> Result<()> {
+    let meta = std::fs::metadata(path).map_err(|error| refuse(format!("{}: {error}", path.display())))?;
+    if meta.is_dir() {
+        let advice = "is a folder: name a picture in it, or use `enroll-tool import`";
+        return Err(refuse(format!("{} {advice}", path.display())));
+    }
+    if !meta.is_file() {
+        return Err(refuse(format!("{} is not a file: name a picture", path.display())));
+    }
+    Ok(())
+}
+
+/// `1 person`, `2 people`.
+#[must_use]
+pub fn count(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
+/// Rows as aligned columns, two blanks apart.
+#[must_use]
+pub fn columns(rows: &[Vec<String>]) -> String {
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let gap = width(column).unwrap_or(0).saturating_sub(cell.chars().count()) + 2;
+            line.push_str(cell);
+            line.push_str(&" ".repeat(gap));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,293 @@
+//! Enrolling: from pictures to references, with everything that is checked before anything is stored.
+
+use crate::args::Add;
+use crate::camera;
+use crate::desk::{Desk, count};
+use crate::face::{self, QualityJson};
+use crate::known::Known;
+use crate::refusal::{Exit, refuse, refuse_face};
+use crate::when::{self, When};
+use anyhow::Result;
+use gate_core::person::Access;
+use gate_core::picture::Rgb;
+use gate_core::policy::QualityPolicy;
+use gate_core::quality::Quality;
+use gate_core::similarity::dissimilarity;
+use gate_hal::CameraSpec;
+use gate_site::Site;
+use gate_store::{MAX_REFERENCES, NewPerson, NewReference, Store, StoreError};
+use gate_vision::{Portrait, Vision};
+use serde::Serialize;
+use std::path::Path;
+use std::time::Duration;
+
+/// A reference that may be stored.
+pub struct Reference {
+    /// Where it came from, for messages.
+    pub source: String,
+    /// The encoder's output.
+    pub vector: Vec<f32>,
+    /// What was measured.
+    pub quality: Quality,
+    /// The face's picture, if it is to be kept.
+    pub picture: Option<Vec<u8>>,
+}
+
+impl Reference {
+    /// As the store takes it.
+    #[must_use]
+    pub fn to_store<'a>(&'a self, encoder_sha256: &'a str) -> NewReference<'a> {
+        NewReference { encoder_sha256, vector: &self.vector, picture: self.picture.as_deref() }
+    }
+}
+
+/// Turns pictures into references and refuses what must not be one.
+pub struct Enroller {
+    site: Site,
+    vision: Vision,
+    known: Known,
+    policy: QualityPolicy,
+    keep_picture: bool,
+    allow_duplicate: bool,
+}
+
+impl Enroller {
+    /// Loads the networks and everybody who is enrolled.
+    ///
+    /// # Errors
+    /// When either cannot be had.
+    pub fn new(desk: &Desk, store: &Store, keep_picture: bool, allow_duplicate: bool) -> Result<Self> {
+        let site = desk.site.clone();
+        let vision = site.vision()?;
+        let members = site.members(store, vision.encoder().card())?;
+        let policy = site.config.enrol_quality();
+        let keep_picture = keep_picture || site.config.enrol.keep_picture;
+        Ok(Self { known: Known::new(&members), site, vision, policy, keep_picture, allow_duplicate })
+    }
+
+    /// The encoder's hash, which goes with every reference.
+    #[must_use]
+    pub fn encoder_sha256(&self) -> String {
+        self.vision.encoder().card().sha256.clone()
+    }
+
+    /// What an enrolment picture must be like.
+    #[must_use]
+    pub fn policy(&self) -> &QualityPolicy {
+        &self.policy
+    }
+
+    /// How many references are known.
+    #[must_use]
+    pub fn known(&self) -> usize {
+        self.known.references()
+    }
+
+    /// Makes what was accepted known to later checks.
+    pub fn remember(&mut self, id: &str, references: &[Reference]) {
+        self.known.push(id, references.iter().map(|reference| reference.vector.as_slice()));
+    }
+
+    /// The reference in a picture file.
+    ///
+    /// # Errors
+    /// A refusal with advice, or a fault of the networks.
+    pub fn file(&mut self, path: &Path) -> Result<Reference> {
+        let photo = face::read(path)?;
+        let portraits = self.vision.portraits(&photo)?;
+        let source = path.display().to_string();
+        let portrait = face::choose(&portraits, &self.policy, self.site.config.policy.bystander_ratio);
+        let portrait = portrait.map_err(|reason| {
+            let quality = portraits.first().map(|portrait| &portrait.quality);
+            refuse_face(reason, format!("{source}: {}", face::advice(reason, quality, &self.policy)))
+        })?;
+        let Some(picture) = photo.view() else { return Err(refuse(format!("{source}: an empty picture"))) };
+        self.reference(picture, portrait, source)
+    }
+
+    /// The faces of a camera's frame, largest first.
+    ///
+    /// # Errors
+    /// A fault of the networks.
+    pub fn portraits(&mut self, frame: Rgb<'_>) -> Result<Vec<Portrait>> {
+        let faces = self.vision.detect(frame)?;
+        Ok(faces.iter().filter_map(|face| gate_vision::portrait(frame, face)).collect())
+    }
+
+    /// The face to enrol among those of a frame, or why there is none.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn choose<'a>(&self, portraits: &'a [Portrait]) -> Result<&'a Portrait, gate_core::reason::Reason> {
+        face::choose(portraits, &self.policy, self.site.config.policy.bystander_ratio)
+    }
+
+    /// Encodes a face that was chosen.
+    ///
+    /// # Errors
+    /// A fault of the networks.
+    pub fn reference(&mut self, picture: Rgb<'_>, portrait: &Portrait, source: String) -> Result<Reference> {
+        let vector = self.vision.encode(&portrait.chip)?.to_vec();
+        let kept = self.keep_picture.then(|| face::kept_picture(picture, &portrait.face.rect)).transpose()?;
+        Ok(Reference { source, vector, quality: portrait.quality, picture: kept })
+    }
+
+    /// Refuses a reference that is not of the same person as `others`.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn same_person(&self, reference: &Reference, others: &[Reference]) -> Result<()> {
+        let tau = self.site.tau(self.vision.encoder().card(), 1)?.d2;
+        let unlike = others.iter().find(|other| dissimilarity(&other.vector, &reference.vector) > tau);
+        let Some(other) = unlike else { return Ok(()) };
+        Err(refuse(format!(
+            "{}: not the same person as on {}: give pictures of one person only",
+            reference.source, other.source
+        )))
+    }
+
+    /// Refuses a further reference that is not of the person `id`.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn same_as_enrolled(&self, id: &str, reference: &Reference) -> Result<()> {
+        // Somebody enrolled with another encoder only cannot be compared: this is how they come back.
+        let Some((d2, references)) = self.known.nearest_own(id, &reference.vector) else { return Ok(()) };
+        let tau = self.site.tau(self.vision.encoder().card(), references)?.d2;
+        if d2 <= tau {
+            return Ok(());
+        }
+        Err(refuse(format!(
+            "{}: does not show `{id}` as enrolled (d2 {d2:.3}, tau {tau:.3}): is it the right person? If it is, remove \
+             `{id}` and enrol anew with this picture",
+            reference.source
+        )))
+    }
+
+    /// Refuses somebody who looks like another person who is enrolled. `references`: how many there will be.
+    ///
+    /// # Errors
+    /// The refusal, which names the other.
+    pub fn nobody_else(&self, id: &str, reference: &Reference, references: usize) -> Result<()> {
+        let Some((other, d2)) = self.known.nearest_other(id, &reference.vector) else { return Ok(()) };
+        let tau = self.site.tau(self.vision.encoder().card(), references)?.d2;
+        if d2 > tau {
+            return Ok(());
+        }
+        if self.allow_duplicate {
+            tracing::warn!("{}: looks like `{other}`; the gate may find the two too close to call", reference.source);
+            return Ok(());
+        }
+        Err(refuse(format!(
+            "{}: already enrolled as `{other}` (d2 {d2:.3}, tau {tau:.3}): add a reference there with `--id {other} \
+             --more`, or allow it with --allow-duplicate if these are two people, as twins are",
+            reference.source
+        )))
+    }
+}
+
+/// What validity the command line gives; what it does not mention stays as in `before`.
+///
+/// # Errors
+/// When it would end before it begins.
+pub fn access(before: Access, from: Option<When>, until: Option<When>) -> Result<Access> {
+    let after = Access {
+        suspended: before.suspended,
+        valid_from_ms: from.map_or(before.valid_from_ms, When::ms),
+        valid_until_ms: until.map_or(before.valid_until_ms, When::ms),
+    };
+    match (after.valid_from_ms, after.valid_until_ms) {
+        (Some(from), Some(until)) if from >= until => Err(refuse(format!(
+            "the admission would end ({}) before it begins ({}): correct --valid-from or --valid-until",
+            when::last_day(until),
+            when::first_day(from)
+        ))),
+        _ => Ok(after),
+    }
+}
+
+/// `add --json`.
+#[derive(Serialize)]
+struct Added<'a> {
+    person: &'a str,
+    references: usize,
+    added: usize,
+    quality: Vec<QualityJson>,
+}
+
+/// Enrols one person, or adds references to one.
+///
+/// # Errors
+/// A refusal with advice, or a fault. Nothing is stored then.
+pub fn add(desk: &Desk, add: &Add) -> Result<Exit> {
+    let access = access(Access::default(), add.valid_from, add.valid_until)?;
+    let mut store = desk.store()?;
+    let before = references_before(&store, add, access)?;
+    let mut enroller = Enroller::new(desk, &store, add.keep_picture, add.allow_duplicate)?;
+    let taken = take(desk, add, &mut enroller)?;
+    let planned = enroller.known() + taken.len();
+    for (i, reference) in taken.iter().enumerate() {
+        enroller.same_person(reference, &taken[..i])?;
+        if add.more {
+            enroller.same_as_enrolled(&add.id, reference)?;
+        }
+        enroller.nobody_else(&add.id, reference, planned)?;
+    }
+    let sha256 = enroller.encoder_sha256();
+    let references: Vec<NewReference<'_>> = taken.iter().map(|reference| reference.to_store(&sha256)).collect();
+    if add.more {
+        for reference in &references {
+            store.add_reference(&add.id, reference)?;
+        }
+    } else {
+        store.add_person(&new_person(add, access), &references)?;
+    }
+    let total = before + taken.len();
+    let quality = taken.iter().map(|reference| QualityJson::new(&reference.quality, enroller.policy())).collect();
+    let text = match &add.name {
+        Some(name) => {
+            let standing = when::standing(&access, when::now_ms());
+            format!("enrolled {} ({name}) with {}; {standing}", add.id, count(total, "reference", "references"))
+        }
+        None => format!("{} now has {}", add.id, count(total, "reference", "references")),
+    };
+    desk.answer(&text, &Added { person: &add.id, references: total, added: taken.len(), quality })?;
+    Ok(Exit::Done)
+}
+
+fn new_person(add: &Add, access: Access) -> NewPerson<'_> {
+    NewPerson { id: &add.id, name: add.name.as_deref().unwrap_or_default(), access }
+}
+
+/// How many references the person has. Refuses, before anything costly, what the store would refuse after it.
+fn references_before(store: &Store, add: &Add, access: Access) -> Result<usize> {
+    let room = |have: usize| match have + add.photos.len().max(1) {
+        total if total > MAX_REFERENCES => Err(StoreError::TooManyReferences { id: add.id.clone() }),
+        _ => Ok(have),
+    };
+    if add.more {
+        return Ok(room(store.person(&add.id)?.references.len())?);
+    }
+    new_person(add, access).check()?;
+    match store.person(&add.id) {
+        Err(StoreError::UnknownPerson { .. }) => Ok(room(0)?),
+        Err(error) => Err(error.into()),
+        Ok(person) => Err(refuse(format!(
+            "`{}` is enrolled already ({}): choose another id, or add a reference to this person with --more in place \
+             of --name",
+            person.id, person.name
+        ))),
+    }
+}
+
+fn take(desk: &Desk, add: &Add, enroller: &mut Enroller) -> Result<Vec<Reference>> {
+    let Some(spec) = &add.camera else {
+        return add.photos.iter().map(|photo| enroller.file(photo)).collect();
+    };
+    let spec: CameraSpec = match spec.as_str() {
+        "" => desk.site.camera_spec()?,
+        spec => spec.parse().map_err(|error| refuse(format!("--camera: {error}")))?,
+    };
+    let timeout = Duration::from_secs(u64::from(add.timeout));
+    Ok(vec![camera::capture(&spec, &desk.site.camera_options(), enroller, timeout)?])
+}

@@ -1,0 +1,138 @@
+//! The store itself: making it, and examining it.
+
+use crate::desk::{Desk, columns, count};
+use crate::refusal::Exit;
+use anyhow::{Context, Result};
+use gate_store::{CheckReport, KeySource, SiteKey, Store, StoreError};
+use serde::Serialize;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
+use std::path::{Path, PathBuf};
+
+/// The store's database; where it is, there is a store.
+const DATABASE: &str = "people.db";
+
+/// `init --json`.
+#[derive(Serialize)]
+struct Made {
+    store: PathBuf,
+    key: PathBuf,
+    key_made: bool,
+}
+
+/// Makes the site key, unless there is one, and an empty store.
+///
+/// # Errors
+/// When there is a store already, or the disk refuses.
+pub fn init(desk: &Desk) -> Result<Exit> {
+    let dir = desk.site.store_dir();
+    let database = dir.join(DATABASE);
+    if database.exists() {
+        return Err(StoreError::AlreadyThere { path: database }.into());
+    }
+    let source = desk.site.key_source();
+    let key_made = !source.path().exists();
+    let key = if key_made { make_key(&source)? } else { SiteKey::load(&source)? };
+    Store::init(dir, &key)?;
+    give_to_owner(dir, source.path());
+    let (store, key) = (dir.to_path_buf(), source.path().to_path_buf());
+    let made = if key_made { "made" } else { "was there, used" };
+    let text = format!(
+        "store  {}   made, empty\nkey    {}   {made}\n\nBack the key up now, apart from the store: without it no \
+         reference can be read, ever; with both,\nanybody can read everything.",
+        store.display(),
+        key.display()
+    );
+    desk.answer(&text, &Made { store, key, key_made })?;
+    Ok(Exit::Done)
+}
+
+fn make_key(source: &KeySource) -> Result<SiteKey> {
+    let path = source.path();
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.with_context(|| format!("cannot make the folder {} for the key", folder.display()))?;
+    }
+    let key = SiteKey::generate()?;
+    key.create_file(path)?;
+    Ok(key)
+}
+
+/// A store folder that was made beforehand belongs to the gate's own user; root must not leave files in it that this
+/// user cannot open.
+fn give_to_owner(dir: &Path, key: &Path) {
+    let Ok(folder) = fs::metadata(dir) else { return };
+    let mut files: Vec<PathBuf> = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    files.retain(|file| {
+        file == key || file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"people."))
+    });
+    for file in files {
+        let differs = fs::symlink_metadata(&file).is_ok_and(|meta| meta.is_file() && meta.uid() != folder.uid());
+        if differs && let Err(error) = chown(&file, Some(folder.uid()), Some(folder.gid())) {
+            tracing::warn!("{} could not be given to the folder's owner ({error}): use chown", file.display());
+        }
+    }
+}
+
+/// `check --json`.
+#[derive(Serialize)]
+struct Checked<'a> {
+    sound: bool,
+    people: usize,
+    references: usize,
+    pictures: usize,
+    /// Made by another encoder than the configured one: never compared. Null when that one's card cannot be read.
+    foreign_references: Option<usize>,
+    damaged: &'a [String],
+    erased: &'a [String],
+    structure: &'a [String],
+}
+
+/// Examines the store.
+///
+/// # Errors
+/// When it cannot be opened. Damage is told, with exit code 3.
+pub fn check(desk: &Desk) -> Result<Exit> {
+    let report = desk.store_to_read()?.check()?;
+    let foreign = desk.encoder_card().ok().map(|card| {
+        let others = report.encoders.iter().filter(|encoder| encoder.encoder_sha256 != card.sha256);
+        others.map(|encoder| encoder.references).sum()
+    });
+    let json = Checked {
+        sound: report.is_sound(),
+        people: report.people,
+        references: report.references,
+        pictures: report.pictures,
+        foreign_references: foreign,
+        damaged: &report.damaged,
+        erased: &report.erased,
+        structure: &report.structure,
+    };
+    desk.answer(&check_text(desk.site.store_dir(), &report, foreign), &json)?;
+    Ok(if report.is_sound() { Exit::Done } else { Exit::Fault })
+}
+
+fn check_text(dir: &Path, report: &CheckReport, foreign: Option<usize>) -> String {
+    let mut rows = vec![
+        vec!["store".to_owned(), dir.display().to_string()],
+        vec!["people".to_owned(), report.people.to_string()],
+        vec!["references".to_owned(), report.references.to_string()],
+        vec!["pictures".to_owned(), report.pictures.to_string()],
+    ];
+    if let Some(foreign) = foreign.filter(|foreign| *foreign > 0) {
+        let what = count(foreign, "reference", "references");
+        rows.push(vec!["not compared".to_owned(), format!("{what} of another encoder: enrol these people again")]);
+    }
+    for id in &report.damaged {
+        rows.push(vec!["DAMAGED".to_owned(), format!("{id}: restore a backup, or remove and enrol again")]);
+    }
+    for id in &report.erased {
+        rows.push(vec!["erased".to_owned(), format!("{id}: came back with an old copy of the database; remove again")]);
+    }
+    for fault in &report.structure {
+        rows.push(vec!["DAMAGED".to_owned(), format!("{fault}: restore a backup")]);
+    }
+    let verdict = if report.is_sound() { "everything opens" } else { "NOT sound" };
+    rows.push(vec!["verdict".to_owned(), verdict.to_owned()]);
+    columns(&rows)
+}

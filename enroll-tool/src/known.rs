@@ -1,0 +1,60 @@
+//! The references of everybody enrolled, to find out who looks like somebody already there.
+
+use gate_core::similarity::dissimilarity;
+use gate_site::Members;
+use std::collections::HashMap;
+
+/// References and whose they are. Grows while many are enrolled.
+pub struct Known {
+    dim: usize,
+    vectors: Vec<f32>,
+    /// Index into `ids`, one a vector.
+    owners: Vec<usize>,
+    ids: Vec<String>,
+}
+
+impl Known {
+    /// Everybody whom the encoder can recognise.
+    #[must_use]
+    pub fn new(members: &Members) -> Self {
+        let stored = members.stored();
+        let ids = stored.people.iter().map(|person| person.id.clone()).collect();
+        let index: HashMap<_, _> = stored.people.iter().enumerate().map(|(i, person)| (person.key, i)).collect();
+        let owners = stored.owners.iter().filter_map(|key| index.get(key).copied()).collect();
+        Self { dim: stored.dim, vectors: stored.references.clone(), owners, ids }
+    }
+
+    /// How many references there are.
+    #[must_use]
+    pub fn references(&self) -> usize {
+        self.owners.len()
+    }
+
+    /// Adds what was just accepted, so that the next person is compared with it.
+    pub fn push<'a>(&mut self, id: &str, vectors: impl Iterator<Item = &'a [f32]>) {
+        self.ids.push(id.to_owned());
+        for vector in vectors {
+            self.vectors.extend_from_slice(vector);
+            self.owners.push(self.ids.len() - 1);
+        }
+    }
+
+    /// The nearest person but `id`, and how near (d²).
+    #[must_use]
+    pub fn nearest_other(&self, id: &str, probe: &[f32]) -> Option<(&str, f32)> {
+        self.rows(probe).filter(|(owner, _)| *owner != id).min_by(|a, b| a.1.total_cmp(&b.1))
+    }
+
+    /// The least d² to the references of `id`, and how many there are.
+    #[must_use]
+    pub fn nearest_own(&self, id: &str, probe: &[f32]) -> Option<(f32, usize)> {
+        self.rows(probe).filter(|(owner, _)| *owner == id).fold(None, |least: Option<(f32, usize)>, (_, d2)| {
+            Some(least.map_or((d2, 1), |(best, n)| (best.min(d2), n + 1)))
+        })
+    }
+
+    fn rows(&self, probe: &[f32]) -> impl Iterator<Item = (&str, f32)> {
+        let rows = self.vectors.chunks_exact(self.dim.max(1)).zip(&self.owners);
+        rows.map(move |(row, owner)| (self.ids[*owner].as_str(), dissimilarity(row, probe)))
+    }
+}

@@ -1,0 +1,207 @@
+//! Looking after people: list, show, set, suspend, resume, remove.
+
+use crate::args::{Remove, Set};
+use crate::desk::{Desk, columns, count};
+use crate::enrol::access;
+use crate::refusal::{Exit, refuse};
+use crate::when;
+use anyhow::Result;
+use gate_core::reason::Reason;
+use gate_store::{Person, Store, StoreError};
+use serde::Serialize;
+use std::io::{BufRead, IsTerminal};
+
+/// A person in JSON.
+#[derive(Serialize)]
+struct PersonJson {
+    id: String,
+    name: String,
+    suspended: bool,
+    valid_from: Option<String>,
+    valid_until: Option<String>,
+    /// Why the gate would refuse the person now.
+    refusal: Option<Reason>,
+    enrolled: String,
+    references: Vec<ReferenceJson>,
+}
+
+#[derive(Serialize)]
+struct ReferenceJson {
+    number: u32,
+    encoder_sha256: String,
+    made: String,
+    picture: bool,
+}
+
+impl PersonJson {
+    fn new(person: &Person) -> Self {
+        let access = person.access;
+        let references = person.references.iter().map(|reference| ReferenceJson {
+            number: reference.number,
+            encoder_sha256: reference.encoder_sha256.clone(),
+            made: when::rfc3339(reference.created_ms),
+            picture: reference.has_picture,
+        });
+        Self {
+            id: person.id.clone(),
+            name: person.name.clone(),
+            suspended: access.suspended,
+            valid_from: access.valid_from_ms.map(when::rfc3339),
+            valid_until: access.valid_until_ms.map(when::rfc3339),
+            refusal: access.refusal(when::now_ms()),
+            enrolled: when::rfc3339(person.created_ms),
+            references: references.collect(),
+        }
+    }
+}
+
+/// Everybody.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn list(desk: &Desk) -> Result<Exit> {
+    let store = desk.store_to_read()?;
+    let people = store.people()?;
+    warn_of_unreadable(&store)?;
+    let now_ms = when::now_ms();
+    let mut rows = vec![["ID", "NAME", "REFERENCES", "ADMISSION"].map(str::to_owned).to_vec()];
+    rows.extend(people.iter().map(|person| {
+        let references = person.references.len().to_string();
+        vec![person.id.clone(), person.name.clone(), references, when::standing(&person.access, now_ms)]
+    }));
+    let text = if people.is_empty() {
+        "nobody is enrolled: `enroll-tool add --id ID --name NAME PHOTO`".to_owned()
+    } else {
+        format!("{}{}", columns(&rows), count(people.len(), "person", "people"))
+    };
+    desk.answer(&text, &people.iter().map(PersonJson::new).collect::<Vec<_>>())?;
+    Ok(Exit::Done)
+}
+
+/// People whose record does not open are not in the list; that must not go unnoticed.
+fn warn_of_unreadable(store: &Store) -> Result<()> {
+    // No encoder has this name: no reference is opened, only records.
+    let gallery = store.gallery("", 0)?;
+    if !gallery.damaged.is_empty() || gallery.erased > 0 {
+        let damaged = gallery.damaged.join(", ");
+        tracing::warn!(
+            damaged,
+            erased = gallery.erased,
+            "not listed: records that do not open; see `enroll-tool check`"
+        );
+    }
+    Ok(())
+}
+
+/// One person.
+///
+/// # Errors
+/// When nobody has the id, or the store cannot be read.
+pub fn show(desk: &Desk, id: &str) -> Result<Exit> {
+    let person = desk.store_to_read()?.person(id)?;
+    let card = desk.encoder_card().ok();
+    let mut rows = vec![
+        vec!["id".to_owned(), person.id.clone()],
+        vec!["name".to_owned(), person.name.clone()],
+        vec!["admission".to_owned(), when::standing(&person.access, when::now_ms())],
+        vec!["enrolled".to_owned(), when::local(person.created_ms)],
+    ];
+    for reference in &person.references {
+        let encoder = match &card {
+            Some(card) if card.sha256 == reference.encoder_sha256 => card.name.clone(),
+            _ => format!("another encoder ({:.12}): not compared", reference.encoder_sha256),
+        };
+        let picture = if reference.has_picture { ", picture kept" } else { "" };
+        let made = when::local(reference.created_ms);
+        rows.push(vec![format!("reference {}", reference.number), format!("{made}, {encoder}{picture}")]);
+    }
+    desk.answer(&columns(&rows), &PersonJson::new(&person))?;
+    Ok(Exit::Done)
+}
+
+/// Changes name or admission.
+///
+/// # Errors
+/// When nobody has the id, the change makes no sense, or the store fails.
+pub fn set(desk: &Desk, args: &Set) -> Result<Exit> {
+    if args.name.is_none() && args.valid_from.is_none() && args.valid_until.is_none() {
+        return Err(refuse("nothing to change: give --name, --valid-from or --valid-until"));
+    }
+    let mut store = desk.store()?;
+    let before = store.person(&args.id)?;
+    let after = access(before.access, args.valid_from, args.valid_until)?;
+    if let Some(name) = &args.name {
+        store.rename(&args.id, name)?;
+    }
+    if after != before.access {
+        store.set_access(&args.id, after)?;
+    }
+    tell(desk, &store, &args.id)
+}
+
+/// Takes the admission away, or gives it back.
+///
+/// # Errors
+/// When nobody has the id, or the store fails.
+pub fn suspend(desk: &Desk, id: &str, suspended: bool) -> Result<Exit> {
+    let mut store = desk.store()?;
+    let access = store.person(id)?.access;
+    store.set_access(id, gate_core::person::Access { suspended, ..access })?;
+    tell(desk, &store, id)
+}
+
+/// How the person stands after a change.
+fn tell(desk: &Desk, store: &Store, id: &str) -> Result<Exit> {
+    let person = store.person(id)?;
+    let standing = when::standing(&person.access, when::now_ms());
+    desk.answer(&format!("{} ({}): {standing}", person.id, person.name), &PersonJson::new(&person))?;
+    Ok(Exit::Done)
+}
+
+/// `remove --json`.
+#[derive(Serialize)]
+struct Removed<'a> {
+    removed: &'a str,
+    warning: Option<String>,
+}
+
+/// Erases a person.
+///
+/// # Errors
+/// When nobody has the id, it was not confirmed, or the store fails.
+pub fn remove(desk: &Desk, args: &Remove) -> Result<Exit> {
+    let mut store = desk.store()?;
+    // Somebody whose record is damaged can be erased, too; only the name is not known then.
+    let who = match store.person(&args.id) {
+        Ok(person) => format!("{} ({})", person.id, person.name),
+        Err(StoreError::Damaged { .. }) => args.id.clone(),
+        Err(error) => return Err(error.into()),
+    };
+    if !args.yes {
+        confirm(&who)?;
+    }
+    let warning = match store.remove(&args.id) {
+        Ok(()) => None,
+        Err(error @ StoreError::LogNotEmptied { .. }) => {
+            tracing::warn!("{error}");
+            Some(error.to_string())
+        }
+        Err(error) => return Err(error.into()),
+    };
+    desk.answer(&format!("erased {who}"), &Removed { removed: &args.id, warning })?;
+    Ok(Exit::Done)
+}
+
+fn confirm(who: &str) -> Result<()> {
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        return Err(refuse(format!("{who} was not erased: there is nobody to ask; say --yes")));
+    }
+    eprint!("Erase {who} for good, with all references and pictures? [y/N] ");
+    let mut line = String::new();
+    stdin.lock().read_line(&mut line)?;
+    if ["y", "yes"].contains(&line.trim().to_ascii_lowercase().as_str()) {
+        return Ok(());
+    }
+    Err(refuse(format!("{who} was not erased")))
+}
