@@ -69,12 +69,20 @@ pub struct Face {
 }
 
 impl Face {
-    /// Part of the face's box that lies within a frame of this size, 0..=1.
+    /// Part of the aligned chip that lies within a frame of this size, 0..=1: how much of the face was really seen.
+    ///
+    /// The box would not tell: a detector lets it hug the frame's edge. 0 when the landmarks coincide.
     #[must_use]
     pub fn visible_part(&self, frame_width_px: u32, frame_height_px: u32) -> f32 {
-        let frame = Rect { x: 0.0, y: 0.0, w: frame_width_px as f32, h: frame_height_px as f32 };
-        let area = self.rect.area();
-        if area > 0.0 { self.rect.overlap(&frame) / area } else { 0.0 }
+        const STEPS: usize = 16;
+        let Some(to_chip) = Similarity::fit(&self.landmarks, &CHIP_LANDMARKS) else { return 0.0 };
+        let back = to_chip.inverse();
+        let at = |step: usize| (step as f32 + 0.5) * CHIP_PX as f32 / STEPS as f32;
+        let inside = |step: usize| {
+            let p = back.apply(Point { x: at(step % STEPS), y: at(step / STEPS) });
+            p.x >= 0.0 && p.y >= 0.0 && p.x < frame_width_px as f32 && p.y < frame_height_px as f32
+        };
+        (0..STEPS * STEPS).filter(|step| inside(*step)).count() as f32 / (STEPS * STEPS) as f32
     }
 }
 
@@ -264,6 +272,16 @@ mod tests {
             prop_assert!((0.0..=1.0001).contains(&iou));
             prop_assert!((iou - two.iou(&one)).abs() < 1e-6);
         }
+    }
+
+    #[test]
+    fn a_face_cut_off_by_the_edge_is_seen_in_part_only() {
+        let shifted =
+            |by: f32| Face { landmarks: CHIP_LANDMARKS.map(|p| Point { x: p.x + by, y: p.y }), ..Face::default() };
+        assert_eq!(shifted(0.0).visible_part(112, 112), 1.0);
+        assert!((shifted(-28.0).visible_part(112, 112) - 0.75).abs() < 0.01);
+        assert!((shifted(56.0).visible_part(112, 112) - 0.5).abs() < 0.01);
+        assert_eq!(Face::default().visible_part(112, 112), 0.0);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::policy::QualityPolicy;
 use crate::reason::Reason;
 use libm::sqrtf;
 
-/// Least part of the face's box that must lie within the frame.
+/// Least part of the aligned chip that must lie within the frame.
 const VISIBLE_PART_MIN: f32 = 0.85;
 
 /// What was measured on one face.
@@ -13,7 +13,7 @@ const VISIBLE_PART_MIN: f32 = 0.85;
 pub struct Quality {
     /// Width of the face's box, pixels of the frame.
     pub face_px: f32,
-    /// Part of the face's box that lies within the frame, 0..=1.
+    /// Part of the aligned chip that lies within the frame, 0..=1.
     pub visible_part: f32,
     /// The head's estimated pose.
     pub pose: Pose,
