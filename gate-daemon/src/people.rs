@@ -86,13 +86,16 @@ fn watch(site: &Site, encoder: &Card, store: Store, mark: u64, news: &Sender<New
 
 /// The people, if they have changed since the last look.
 fn look(site: &Site, encoder: &Card, open: &mut Option<(Store, u64)>) -> Result<Option<Members>> {
-    let (store, last) = match open.take() {
-        Some((store, mark)) => (store, Some(mark)),
-        None => (site.open_store_read_only()?, None),
-    };
+    if let Some((store, mark)) = open
+        && store.change_mark()? == *mark
+    {
+        return Ok(None);
+    }
+    // Opened anew: the files may be others than before, a backup for instance.
+    *open = None;
+    let store = site.open_store_read_only()?;
     let mark = store.change_mark()?;
-    let changed = last != Some(mark);
-    let members = if changed { Some(site.members(&store, encoder)?) } else { None };
+    let members = site.members(&store, encoder)?;
     *open = Some((store, mark));
-    Ok(members)
+    Ok(Some(members))
 }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::error::SqlAt;
 use crate::key::{SiteKey, sync_parent};
 use crate::schema;
 use crate::seal::{Bound, KEY_BYTES, Sealer, random};
-use crate::slots::{Mark, Slot, SlotFile, SlotRef, Slots};
+use crate::slots::{self, Mark, Slot, SlotFile, SlotRef, Slots};
 use crate::{Result, StoreError};
 
 const FILE: &str = "people.db";
@@ -154,7 +155,11 @@ impl Store {
     }
 
     /// A number that differs from the last one when anybody, this connection included, has committed a change in
-    /// between. Some microseconds: meant to be polled. It may also differ without a change.
+    /// between, or when the files were taken away, exchanged or written over. Some microseconds: meant to be polled.
+    /// It may also differ without a change.
+    ///
+    /// When it differs, open the store anew: this connection would go on reading the files it once opened, even when
+    /// they are deleted or a backup has taken their place.
     ///
     /// # Errors
     /// What SQLite says.
@@ -162,7 +167,12 @@ impl Store {
         let mut query = self.conn.prepare_cached("PRAGMA data_version").at(&self.path)?;
         // data_version counts the others' commits, total_changes our own rows.
         let others: i64 = query.query_row([], |row| row.get(0)).at(&self.path)?;
-        Ok((others as u64) << 32 | self.conn.total_changes() & 0xffff_ffff)
+        let database = self.path.metadata().map(|m| (m.dev(), m.ino(), m.size(), m.ctime(), m.ctime_nsec()));
+        // Written before each commit: what is in it changes with the database.
+        let keys = self.path.with_file_name(slots::FILE).metadata().map(|m| (m.dev(), m.ino()));
+        let mut hasher = DefaultHasher::new();
+        (others, self.conn.total_changes(), database.ok(), keys.ok()).hash(&mut hasher);
+        Ok(hasher.finish())
     }
 }
 
@@ -311,6 +321,32 @@ mod tests {
         assert_eq!(people, 1);
         assert!(!dir.join("people.db-shm").exists());
         assert!(!on_read_only_file_system(&dir));
+    }
+
+    #[test]
+    fn files_that_are_exchanged_taken_away_or_written_over_change_the_mark() {
+        let (here, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let key = SiteKey::generate().unwrap();
+        for dir in [here.path(), other.path()] {
+            drop(Store::init(dir, &key).unwrap());
+        }
+        let store = Store::open_read_only(here.path(), &key).unwrap();
+        let mut marks = vec![store.change_mark().unwrap()];
+        assert_eq!(store.change_mark().unwrap(), marks[0]);
+        for file in [FILE, slots::FILE] {
+            fs::rename(other.path().join(file), here.path().join(file)).unwrap();
+            marks.push(store.change_mark().unwrap());
+        }
+        let bytes = fs::read(here.path().join(FILE)).unwrap();
+        std::thread::sleep(Duration::from_millis(20)); // longer than the file system's clock ticks
+        fs::write(here.path().join(FILE), bytes).unwrap();
+        marks.push(store.change_mark().unwrap());
+        fs::remove_file(here.path().join(FILE)).unwrap();
+        marks.push(store.change_mark().unwrap());
+        let count = marks.len();
+        marks.sort_unstable();
+        marks.dedup();
+        assert_eq!(marks.len(), count, "each change has its own mark");
     }
 
     #[test]

@@ -47,7 +47,8 @@ impl DrawTarget for Canvas {
 
 impl Canvas {
     fn fill(&mut self, x: i32, y: i32, w: u32, h: u32, colour: Rgb888) {
-        let Ok(()) = Rectangle::new(Point::new(x, y), Size::new(w, h)).into_styled(PrimitiveStyle::with_fill(colour)).draw(self);
+        let Ok(()) =
+            Rectangle::new(Point::new(x, y), Size::new(w, h)).into_styled(PrimitiveStyle::with_fill(colour)).draw(self);
     }
 
     fn text(&mut self, words: &str, x: i32, y: i32, font: &MonoFont<'_>, colour: Rgb888) {
@@ -91,7 +92,9 @@ pub fn annotated(picture: RgbImage, frame: &FrameTrace) -> RgbImage {
             .stroke_width(3)
             .stroke_alignment(StrokeAlignment::Outside)
             .build();
-        let Ok(()) = Rectangle::new(Point::new(x, y), Size::new(w.max(1) as u32, h.max(1) as u32)).into_styled(style).draw(&mut canvas);
+        let Ok(()) = Rectangle::new(Point::new(x, y), Size::new(w.max(1) as u32, h.max(1) as u32))
+            .into_styled(style)
+            .draw(&mut canvas);
         let dot_px = (w / 18).clamp(2, 5) as u32;
         for [px, py] in face.landmarks {
             let dot = Circle::with_center(Point::new(px.round() as i32, py.round() as i32), dot_px);
@@ -136,7 +139,8 @@ pub fn contact_sheet(heading: &str, tiles: &[Tile]) -> RgbImage {
         image::imageops::replace(&mut sheet.0, &small, i64::from(x), i64::from(y));
         let colour = if tile.right { GREEN } else { RED };
         sheet.fill(x as i32, (y + H) as i32, 6, CAPTION, colour);
-        let fit = |words: &str| words.chars().take((W / FONT_9X15.character_size.width) as usize - 2).collect::<String>();
+        let fit =
+            |words: &str| words.chars().take((W / FONT_9X15.character_size.width) as usize - 2).collect::<String>();
         sheet.text(&fit(&tile.title), x as i32 + 14, (y + H + 6) as i32, &FONT_9X15, INK);
         sheet.text(&fit(&tile.outcome), x as i32 + 14, (y + H + 26) as i32, &FONT_9X15, colour);
     }

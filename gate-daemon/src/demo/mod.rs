@@ -202,7 +202,8 @@ fn outcomes(happened: &[Happened]) -> Vec<Outcome> {
 
 /// The outcome in words, and whether it is the expected one. `open` = the relay is on when the act ends.
 fn judge(act: &Act, events: &[Happened], open: bool) -> (String, bool) {
-    let granted: Vec<&str> = events.iter().filter(|e| e.event == "granted").filter_map(|e| e.person.as_deref()).collect();
+    let granted: Vec<&str> =
+        events.iter().filter(|e| e.event == "granted").filter_map(|e| e.person.as_deref()).collect();
     let mut refused: Vec<&str> = events.iter().filter_map(|e| e.reason.as_deref()).collect();
     refused.dedup();
     let right = match act.expected {

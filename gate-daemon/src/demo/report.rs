@@ -65,7 +65,16 @@ pub fn write(
     }
     contact_sheet(&format!("face gate: {verdict}"), &tiles).save(out.join("contact-sheet.png"))?;
     let tau = trace.first().map_or(0.0, |f| f.tau);
-    let page = page(&verdict, right == outcomes.len(), tau, trace.len(), &people(samples)?, &timeline(outcomes, happened, relay)?, &cards, &log(happened)?);
+    let page = page(
+        &verdict,
+        right == outcomes.len(),
+        tau,
+        trace.len(),
+        &people(samples)?,
+        &timeline(outcomes, happened, relay)?,
+        &cards,
+        &log(happened)?,
+    );
     Ok(std::fs::write(out.join("report.html"), page)?)
 }
 
@@ -103,8 +112,13 @@ fn people(samples: &Path) -> Result<String> {
     for (id, name, file) in ENROLLED {
         let photo = gate_vision::photo::Photo::read(&samples.join(file))?;
         let view = photo.view().context("an empty sample")?;
-        let picture = RgbImage::from_raw(view.width_px(), view.height_px(), view.data().to_vec()).context("an odd sample")?;
-        write!(out, "<figure><img src=\"{}\" alt=\"{name}\"><figcaption>{name}<br><code>{id}</code></figcaption></figure>", data_url(&picture, 150)?)?;
+        let picture =
+            RgbImage::from_raw(view.width_px(), view.height_px(), view.data().to_vec()).context("an odd sample")?;
+        write!(
+            out,
+            "<figure><img src=\"{}\" alt=\"{name}\"><figcaption>{name}<br><code>{id}</code></figcaption></figure>",
+            data_url(&picture, 150)?
+        )?;
     }
     Ok(out)
 }
@@ -121,7 +135,12 @@ fn timeline(outcomes: &[Outcome], happened: &[Happened], relay: &[RelayChange]) 
             Expected::Opens(_) => "#d8f0e2",
             Expected::Refused(_) => "#fae0de",
         };
-        write!(svg, "<rect x=\"{from:.1}\" y=\"20\" width=\"{:.1}\" height=\"120\" fill=\"{fill}\"><title>{}</title></rect>", to - from, outcome.act.title)?;
+        write!(
+            svg,
+            "<rect x=\"{from:.1}\" y=\"20\" width=\"{:.1}\" height=\"120\" fill=\"{fill}\"><title>{}</title></rect>",
+            to - from,
+            outcome.act.title
+        )?;
         write!(svg, "<text x=\"{:.1}\" y=\"14\" class=\"n\">{}</text>", (from + to) / 2.0, i + 1)?;
     }
     let mut path = String::from("M0,130");
@@ -143,7 +162,11 @@ fn timeline(outcomes: &[Outcome], happened: &[Happened], relay: &[RelayChange]) 
         let at = x(event.mono_ms);
         // Words near the right edge are written to the left of their mark.
         let (anchor, tx) = if at > TIMELINE_PX - 150.0 { ("end", at - 8.0) } else { ("start", at + 8.0) };
-        write!(svg, "<circle cx=\"{at:.1}\" cy=\"{row}\" r=\"5\" class=\"{class}\"/><text x=\"{tx:.1}\" y=\"{}\" text-anchor=\"{anchor}\" class=\"l\">{words}</text>", row + 4)?;
+        write!(
+            svg,
+            "<circle cx=\"{at:.1}\" cy=\"{row}\" r=\"5\" class=\"{class}\"/><text x=\"{tx:.1}\" y=\"{}\" text-anchor=\"{anchor}\" class=\"l\">{words}</text>",
+            row + 4
+        )?;
     }
     for second in (0..=end_ms / 1000).step_by(2) {
         write!(svg, "<text x=\"{:.1}\" y=\"160\" class=\"n\">{second} s</text>", x(second * 1000))?;
@@ -172,7 +195,16 @@ fn data_url(picture: &RgbImage, width: u32) -> Result<String> {
 }
 
 #[allow(clippy::too_many_arguments)] // one page, each part once
-fn page(verdict: &str, right: bool, tau: f32, frames: usize, people: &str, timeline: &str, cards: &str, log: &str) -> String {
+fn page(
+    verdict: &str,
+    right: bool,
+    tau: f32,
+    frames: usize,
+    people: &str,
+    timeline: &str,
+    cards: &str,
+    log: &str,
+) -> String {
     let class = if right { "right" } else { "wrong" };
     format!(
         r#"<!doctype html>
