@@ -92,10 +92,12 @@ fn check_store(site: &Site, vision: Option<&Vision>) -> Result<String> {
     let report = store.check()?;
     if !report.is_sound() {
         bail!(
-            "{} is not sound: {:?}, damaged people: {:?}; restore a backup or enrol them again",
+            "{} is not sound: {:?}, damaged people: {:?}, erased people that came back: {:?}; restore a backup, or \
+             remove and enrol them again",
             site.store_dir().display(),
             report.structure,
-            report.damaged
+            report.damaged,
+            report.erased
         );
     }
     let mut found =

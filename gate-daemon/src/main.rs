@@ -18,8 +18,9 @@ mod trace;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use gate_config::ReplayPace;
-use gate_site::Site;
+use gate_config::{Driver, ReplayPace};
+use gate_hal::CameraSpec;
+use gate_site::{Site, SiteError};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -106,6 +107,8 @@ fn pace(word: &str) -> Result<ReplayPace, String> {
 
 /// The command failed to do what was asked, and said so already.
 const NOT_DONE: u8 = 1;
+/// The command line or the configuration makes no sense; clap ends with the same code.
+const BAD_INPUT: u8 = 2;
 /// The system does not allow it: files, runtime, hardware.
 const SYSTEM_FAULT: u8 = 3;
 
@@ -116,7 +119,8 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::from(NOT_DONE),
         Err(e) => {
             eprintln!("gate-daemon: {e:#}");
-            ExitCode::from(SYSTEM_FAULT)
+            let bad_config = matches!(e.downcast_ref(), Some(SiteError::Config(_) | SiteError::Camera(_)));
+            ExitCode::from(if bad_config { BAD_INPUT } else { SYSTEM_FAULT })
         }
     }
 }
@@ -131,6 +135,7 @@ fn act(args: Args) -> Result<bool> {
             site.config.camera.source = camera.unwrap_or(site.config.camera.source);
             site.config.camera.replay_pace = pace.unwrap_or(site.config.camera.replay_pace);
             site.config.events.file = events.or(site.config.events.file);
+            keep_replays_from_the_door(&mut site)?;
             match &site.file {
                 Some(file) => tracing::info!(config = %file.display(), "starting"),
                 None => tracing::warn!("starting with the defaults: no --config, and no {}", gate_site::CONFIG_PATH),
@@ -144,6 +149,18 @@ fn act(args: Args) -> Result<bool> {
         Command::Demo(demo_args) => demo::demo(&load()?, &demo_args),
         Command::Setup { from } => setup::setup(&load()?, from.as_deref()).map(|()| true),
     }
+}
+
+/// Recorded faces open nothing: a replay drives a simulated relay, whatever is configured.
+fn keep_replays_from_the_door(site: &mut Site) -> Result<()> {
+    let relay = &mut site.config.relay;
+    if matches!(site.config.camera.source.parse::<CameraSpec>().map_err(SiteError::from)?, CameraSpec::Replay(_))
+        && relay.driver != Driver::Simulated
+    {
+        tracing::warn!("the camera is a replay, so the relay is simulated: the configured one stays untouched");
+        relay.driver = Driver::Simulated;
+    }
+    Ok(())
 }
 
 /// Under systemd into the journal, with its fields; else to standard error.

@@ -41,6 +41,11 @@ impl Outputs {
         self.relay.set(on)
     }
 
+    /// What the relay's own guard had to do, if anything: a pulse that it cut off, a line that it cannot drive.
+    pub fn relay_trouble(&self) -> Option<String> {
+        self.relay.fault()
+    }
+
     /// Shows the lamps. A lamp that cannot be driven is told once and changes nothing else.
     pub fn lamps(&mut self, green: bool, red: bool) {
         for (lamp, on) in [(&mut self.green, green), (&mut self.red, red)] {

@@ -224,7 +224,17 @@ impl Daemon {
         self.act(&actions, now);
     }
 
+    /// A relay that could not be driven, or that its own guard had to switch off, is a fault until it obeys again.
     fn retry_relay(&mut self) {
+        if let Some(why) = self.outputs.relay_trouble()
+            && !self.gate.decider().has(Fault::Relay)
+        {
+            tracing::error!("{why}");
+            self.relay_tried = Instant::now();
+            let now = self.source.now();
+            let actions = self.gate.decider().fault(Fault::Relay, now);
+            self.act(&actions, now);
+        }
         if !self.gate.decider().has(Fault::Relay) || self.relay_tried.elapsed() < RELAY_RETRY {
             return;
         }

@@ -14,6 +14,7 @@ use gate_store::{KeySource, SiteKey, Store, StoreError, StoredGallery};
 use gate_vision::card::Card;
 use gate_vision::{SessionOptions, Vision, VisionError, VisionOptions};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where an installed gate has its configuration.
 pub const CONFIG_PATH: &str = "/etc/face-gate/gate.toml";
@@ -185,6 +186,7 @@ impl Site {
             },
             replay_loop: camera.replay_loop,
             replay_fps: camera.replay_fps,
+            stall: Duration::from_millis(u64::from(camera.stall_ms)),
         }
     }
 

@@ -13,6 +13,8 @@ use std::path::Path;
 
 /// The network halves its input five times.
 const GRID_PX: u32 = 32;
+/// The frame that most cameras give, for the first run.
+const USUAL_PX: (u32, u32) = (640, 480);
 /// One prediction for each cell at each of these strides.
 const STRIDES: [u32; 3] = [8, 16, 32];
 
@@ -75,7 +77,14 @@ impl Detector {
             }
         }
         let resizer = Resizer::new();
-        Ok(Self { card, detection, session, input_name, resizer, small: Vec::new(), planes: Vec::new() })
+        let mut detector =
+            Self { card, detection, session, input_name, resizer, small: Vec::new(), planes: Vec::new() };
+        // A first run takes the cost of first use (on a GPU: compiling) away from the first visitor.
+        let black = vec![0; (USUAL_PX.0 * USUAL_PX.1 * 3) as usize];
+        if let Some(frame) = Rgb::new(&black, USUAL_PX.0, USUAL_PX.1) {
+            detector.detect(frame, USUAL_PX.0)?;
+        }
+        Ok(detector)
     }
 
     /// The faces of `picture`, largest first, in its own pixels.

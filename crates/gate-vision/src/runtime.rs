@@ -103,7 +103,7 @@ impl Runtime {
 
     fn commit(&self, card: &Card, graph: &[u8], options: SessionOptions) -> Result<Session, VisionError> {
         let bad = |why: String| VisionError::BadModel { name: card.name.clone(), why };
-        let cache = card.weights_path().parent().unwrap_or(Path::new(".")).join("engines");
+        let cache = engine_cache(card);
         let mut providers = options.provider.dispatch(&cache);
         if options.strict {
             providers = providers.into_iter().map(ExecutionProviderDispatch::error_on_failure).collect();
@@ -121,6 +121,14 @@ impl Runtime {
             .with_execution_providers(providers)
             .map_err(|e| VisionError::Provider { provider: options.provider.name(), why: e.to_string() })?;
         builder.commit_from_memory(graph).map_err(|e| bad(e.to_string()))
+    }
+}
+
+/// Where compiled networks are kept: under systemd in the service's cache folder, else beside the weights.
+fn engine_cache(card: &Card) -> PathBuf {
+    match std::env::var_os("CACHE_DIRECTORY") {
+        Some(dir) => PathBuf::from(dir).join("engines"),
+        None => card.weights_path().with_file_name("engines"),
     }
 }
 

@@ -88,6 +88,8 @@ pub enum Newest {
 const STATES_MAX: usize = 16;
 /// The longest that one driver call is let wait: so soon a thread sees that it shall stop.
 const CALL_TIMEOUT: Duration = Duration::from_millis(500);
+/// A driver call that is silent for this much longer than a lost camera is given up.
+const STUCK_AFTER_SILENT: Duration = Duration::from_secs(3);
 /// How long `stop` waits for the thread.
 const STOP_WAIT: Duration = Duration::from_secs(1);
 /// The shortest wait between two looks at the worker's progress.
@@ -133,7 +135,8 @@ impl Capture {
     /// [`Capture::newest`].
     #[must_use]
     pub fn start(spec: CameraSpec, options: CameraOptions, clock: Arc<dyn Clock>) -> Capture {
-        Self::with_opener(Arc::new(move || open(&spec, &options, &clock)), Limits::default())
+        let limits = Limits { silent: options.stall, stuck: options.stall + STUCK_AFTER_SILENT, ..Limits::default() };
+        Self::with_opener(Arc::new(move || open(&spec, &options, &clock)), limits)
     }
 
     /// Starts the thread for whatever `opener` opens: other cameras, faults for tests.

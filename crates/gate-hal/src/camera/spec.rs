@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// Which camera to open: `nokhwa:0`, `nokhwa:/dev/video0`, `v4l:/dev/video0` or `replay:PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,6 +168,8 @@ pub struct CameraOptions {
     pub replay_loop: bool,
     /// Frames a second of a replayed folder or single picture; GIFs and videos have their own.
     pub replay_fps: f64,
+    /// A live camera without a frame for this long is lost, and is opened anew.
+    pub stall: Duration,
 }
 
 impl Default for CameraOptions {
@@ -180,6 +183,7 @@ impl Default for CameraOptions {
             replay_pace: Pace::Real,
             replay_loop: false,
             replay_fps: 10.0,
+            stall: Duration::from_secs(2),
         }
     }
 }
