@@ -14,7 +14,7 @@ use crate::service::Service;
 use crate::source::{Next, Source};
 use crate::trace::Trace;
 use anyhow::{Context, Result};
-use gate_core::decision::{Action, Actions, Now};
+use gate_core::decision::{Action, Actions, Event, Now};
 use gate_core::gate::{Fault, State};
 use gate_hal::{CameraState, Frame};
 use gate_site::Site;
@@ -174,17 +174,21 @@ impl Daemon {
 
     /// Does what was decided, in order.
     fn act(&mut self, actions: &Actions, now: Now) {
+        let mut relay_failed = false;
         for action in actions {
             match *action {
                 Action::Relay(on) => {
                     if let Err(e) = self.outputs.relay(on) {
                         tracing::error!("{e}");
+                        relay_failed = true;
                         self.relay_tried = Instant::now();
                         let more = self.gate.decider().fault(Fault::Relay, now);
                         // A fault switches off at most once more, so this ends.
                         self.act(&more, now);
                     }
                 }
+                // What was to follow from the switching did not happen; the fault has shown and told its own.
+                Action::Lamps { .. } | Action::Log(Event::Relay { .. }) if relay_failed => {}
                 Action::Lamps { green, red } => self.outputs.lamps(green, red),
                 Action::Log(event) => self.events.decided(event, self.gate.members(), now),
             }
@@ -266,7 +270,7 @@ impl Daemon {
             State::Faulted => "locked by a fault, see the log",
         };
         let provider = self.provider;
-        self.service.status(|fps| format!("{state}; {people} people; {fps:.1} frames a second; {provider}"));
+        self.service.status(|fps| format!("{state}; {people} enrolled; {fps:.1} frames a second; {provider}"));
     }
 
     /// Locks and says so.

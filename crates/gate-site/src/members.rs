@@ -45,12 +45,12 @@ impl Tau {
         match self.source {
             TauSource::ByHand => format!("tau = {d2:.3}, set by hand in [policy] tau; no error rate is claimed for it"),
             TauSource::Derived(t) if t.target_met => format!(
-                "tau = {d2:.3}: FPIR {fpir_target:.1e} with {references} references needs FMR {:.2e} per comparison",
+                "tau = {d2:.3}: FPIR {fpir_target:.1e} at N = {references} references needs FMR {:.2e} per comparison",
                 t.fmr_needed
             ),
             TauSource::Derived(t) => format!(
-                "tau = {d2:.3}, the strictest that was measured, and still NOT enough: FPIR {fpir_target:.1e} with \
-                 {references} references needs FMR {:.2e} per comparison, which this encoder's card does not support; \
+                "tau = {d2:.3}, the strictest that was measured, and still NOT enough: FPIR {fpir_target:.1e} at \
+                 N = {references} references needs FMR {:.2e} per comparison, which this encoder's card does not support; \
                  FPIR is about {:.1e}. Raise [policy] fpir_target, enrol fewer people, or use a better encoder",
                 t.fmr_needed, t.fpir
             ),
