@@ -1,0 +1,184 @@
+//! Scenes: sample photographs of people moved about in front of a camera of 640x480 pixels.
+
+use crate::programs::sample;
+use crate::site::FPS;
+use image::imageops::{FilterType, blur, crop_imm, overlay, resize};
+use image::{Rgb, RgbImage};
+use std::fs;
+use std::path::Path;
+use std::sync::OnceLock;
+
+/// The camera's frame, pixels.
+const WIDTH_PX: u32 = 640;
+const HEIGHT_PX: u32 = 480;
+/// The middle of the frame.
+pub const MIDDLE: (f32, f32) = (320.0, 220.0);
+
+/// A photograph of one person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Portrait {
+    /// Barack Obama, the official portrait: the enrolment picture.
+    Obama,
+    /// The same man on another day.
+    Obama2,
+    /// And on a third.
+    Obama3,
+    /// Joe Biden.
+    Biden,
+    /// Eileen Collins.
+    Collins,
+}
+
+impl Portrait {
+    /// File, and the face's box in it as the detector has it: left, top, width, height.
+    fn source(self) -> (&'static str, [f32; 4]) {
+        match self {
+            Portrait::Obama => ("obama.jpg", [371.0, 90.0, 240.0, 329.0]),
+            Portrait::Obama2 => ("obama2.jpg", [202.0, 230.0, 275.0, 404.0]),
+            Portrait::Obama3 => ("obama3.jpg", [643.0, 272.0, 266.0, 345.0]),
+            Portrait::Biden => ("biden.jpg", [427.0, 177.0, 286.0, 397.0]),
+            Portrait::Collins => ("astronaut.png", [178.0, 63.0, 90.0, 113.0]),
+        }
+    }
+
+    /// The head and some of what is around it, and the box of the face in that piece. Read once.
+    fn head(self) -> &'static (RgbImage, [f32; 4]) {
+        static HEADS: [OnceLock<(RgbImage, [f32; 4])>; 5] = [const { OnceLock::new() }; 5];
+        HEADS[self as usize].get_or_init(|| {
+            let (file, [x, y, w, h]) = self.source();
+            let photo = image::open(sample(file)).unwrap().into_rgb8();
+            let left = (x - 0.7 * w).max(0.0);
+            let top = (y - 0.5 * h).max(0.0);
+            let right = (x + 1.7 * w).min(photo.width() as f32);
+            let bottom = (y + 1.6 * h).min(photo.height() as f32);
+            let piece = crop_imm(&photo, left as u32, top as u32, (right - left) as u32, (bottom - top) as u32);
+            (piece.to_image(), [x - left, y - top, w, h])
+        })
+    }
+}
+
+/// A person in one frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    portrait: Portrait,
+    face_px: f32,
+    at: (f32, f32),
+    blur_px: f32,
+    light: f32,
+}
+
+impl Look {
+    /// A person in the middle, whose face is so many pixels wide.
+    #[must_use]
+    pub fn new(portrait: Portrait, face_px: f32) -> Self {
+        Self { portrait, face_px, at: MIDDLE, blur_px: 0.0, light: 1.0 }
+    }
+
+    /// Puts the face's centre elsewhere.
+    #[must_use]
+    pub fn at(self, x: f32, y: f32) -> Self {
+        Self { at: (x, y), ..self }
+    }
+
+    /// Out of focus: the standard deviation of the blur, in pixels of the frame.
+    #[must_use]
+    pub fn blurred(self, blur_px: f32) -> Self {
+        Self { blur_px, ..self }
+    }
+
+    /// In so much of the photograph's own light.
+    #[must_use]
+    pub fn lit(self, light: f32) -> Self {
+        Self { light, ..self }
+    }
+
+    fn paint(&self, frame: &mut RgbImage) {
+        let (head, [x, y, w, h]) = self.portrait.head();
+        let scale = self.face_px / w;
+        let size = |px: u32| ((px as f32 * scale).round() as u32).max(1);
+        let mut head = resize(head, size(head.width()), size(head.height()), FilterType::Triangle);
+        if self.blur_px > 0.0 {
+            head = blur(&head, self.blur_px);
+        }
+        if self.light < 1.0 {
+            head.pixels_mut().flat_map(|pixel| &mut pixel.0).for_each(|v| *v = (f32::from(*v) * self.light) as u8);
+        }
+        let left = self.at.0 - (x + w / 2.0) * scale;
+        let top = self.at.1 - (y + h / 2.0) * scale;
+        overlay(frame, &head, left.round() as i64, top.round() as i64);
+    }
+}
+
+/// What happens in front of the camera, frame by frame.
+#[derive(Clone, Debug, Default)]
+pub struct Scene {
+    frames: Vec<Vec<Look>>,
+}
+
+impl Scene {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Nobody is there for so long.
+    #[must_use]
+    pub fn nobody(self, ms: u64) -> Self {
+        self.stay(ms, &[])
+    }
+
+    /// These people stand there for so long, swaying a little as people do.
+    #[must_use]
+    pub fn stay(mut self, ms: u64, people: &[Look]) -> Self {
+        for number in 0..frames_in(ms) {
+            let sway = (number as f32 * 0.5).sin() * 0.02;
+            let swayed = people.iter().map(|look| look.at(look.at.0 + sway * look.face_px, look.at.1));
+            self.frames.push(swayed.collect());
+        }
+        self
+    }
+
+    /// This person comes nearer: the face grows from `from_px` to its width.
+    #[must_use]
+    pub fn walk_up(mut self, ms: u64, from_px: f32, look: Look) -> Self {
+        let count = frames_in(ms);
+        for number in 0..count {
+            let done = number as f32 / count as f32;
+            self.frames.push(vec![Look { face_px: from_px * (look.face_px / from_px).powf(done), ..look }]);
+        }
+        self
+    }
+
+    /// This person goes out of the picture to the right.
+    #[must_use]
+    pub fn leave(mut self, ms: u64, look: Look) -> Self {
+        let count = frames_in(ms);
+        for number in 0..count {
+            let done = number as f32 / count as f32;
+            let x = look.at.0 + done * (WIDTH_PX as f32 + look.face_px - look.at.0);
+            self.frames.push(vec![look.at(x, look.at.1)]);
+        }
+        self
+    }
+
+    /// How long it takes.
+    #[must_use]
+    pub fn ms(&self) -> u64 {
+        self.frames.len() as u64 * 1000 / FPS
+    }
+
+    /// Writes the frames into a folder, in order.
+    pub fn write(&self, folder: &Path) {
+        fs::create_dir_all(folder).unwrap();
+        for (number, people) in self.frames.iter().enumerate() {
+            let mut frame = RgbImage::from_fn(WIDTH_PX, HEIGHT_PX, |_, y| Rgb([150 - (y / 12) as u8; 3]));
+            people.iter().for_each(|look| look.paint(&mut frame));
+            frame.save(folder.join(format!("{number:04}.jpg"))).unwrap();
+        }
+    }
+}
+
+fn frames_in(ms: u64) -> u64 {
+    (ms * FPS).div_ceil(1000)
+}

@@ -1,0 +1,122 @@
+//! The dependency table of the architecture, held over what cargo really builds.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+use gate_tests::programs::root;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const PROGRAMS: [&str; 2] = ["gate-daemon", "enroll-tool"];
+
+fn metadata() -> Metadata {
+    MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().unwrap()
+}
+
+/// What a crate is built from, tests and benches aside.
+fn used_by(metadata: &Metadata, name: &str) -> BTreeSet<String> {
+    let package = metadata.packages.iter().find(|package| package.name.as_str() == name);
+    let package = package.unwrap_or_else(|| panic!("no crate {name}"));
+    let kinds = [DependencyKind::Normal, DependencyKind::Build];
+    package.dependencies.iter().filter(|used| kinds.contains(&used.kind)).map(|used| used.name.clone()).collect()
+}
+
+/// The crates of the workspace that a crate is built from, directly or not.
+fn reached_by(metadata: &Metadata, name: &str) -> BTreeSet<String> {
+    let mut reached = BTreeSet::new();
+    let mut next = vec![name.to_owned()];
+    while let Some(name) = next.pop() {
+        for used in used_by(metadata, &name) {
+            if metadata.packages.iter().any(|p| p.name.as_str() == used) && reached.insert(used.clone()) {
+                next.push(used);
+            }
+        }
+    }
+    reached
+}
+
+fn only<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+    names.map(str::to_owned).into()
+}
+
+#[test]
+fn the_core_and_the_configuration_use_only_what_they_may() {
+    let metadata = metadata();
+    assert_eq!(used_by(&metadata, "gate-core"), only(["heapless", "libm", "serde"]));
+    let config = ["gate-core", "schemars", "serde", "serde_json", "strsim", "thiserror", "toml"];
+    assert_eq!(used_by(&metadata, "gate-config"), only(config));
+}
+
+#[test]
+fn networks_store_and_hardware_know_nothing_of_each_other() {
+    let metadata = metadata();
+    let apart = only(["gate-config", "gate-vision", "gate-store", "gate-hal", "gate-site"]);
+    for name in ["gate-vision", "gate-store", "gate-hal"] {
+        let reached = reached_by(&metadata, name);
+        assert_eq!(reached.intersection(&apart).count(), 0, "{name} reaches {reached:?}");
+    }
+}
+
+#[test]
+fn one_crate_puts_the_parts_together_and_no_program_uses_another() {
+    let metadata = metadata();
+    let parts = only(["gate-vision", "gate-store", "gate-hal"]);
+    for package in &metadata.packages {
+        let name = package.name.as_str();
+        let used = used_by(&metadata, name);
+        for program in PROGRAMS {
+            assert!(!used.contains(program), "{name} uses {program}");
+        }
+        let joins = used.intersection(&parts).count() > 1;
+        let may = name == "gate-site" || PROGRAMS.contains(&name);
+        assert!(!joins || may, "{name} joins {used:?}");
+    }
+    assert!(parts.is_subset(&used_by(&metadata, "gate-site")));
+    for program in PROGRAMS {
+        assert!(used_by(&metadata, program).contains("gate-site"), "{program} puts the parts together by itself");
+    }
+}
+
+#[test]
+fn every_version_stands_once_in_the_workspace() {
+    for package in metadata().packages {
+        let manifest = fs::read_to_string(&package.manifest_path).unwrap();
+        let manifest: toml::Table = manifest.parse().unwrap();
+        for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
+            for (name, how) in manifest.get(section).and_then(toml::Value::as_table).into_iter().flatten() {
+                let shared = how.get("workspace").and_then(toml::Value::as_bool);
+                assert_eq!(shared, Some(true), "{}: [{section}] {name}", package.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_core_is_free_of_the_standard_library() {
+    let source = root().join("crates/gate-core/src");
+    let lib = fs::read_to_string(source.join("lib.rs")).unwrap();
+    assert!(lib.contains("\n#![no_std]\n") && lib.contains("\n#![forbid(unsafe_code)]\n"));
+    let mut files = 0;
+    for path in rust_files(&source) {
+        let text = fs::read_to_string(&path).unwrap();
+        // In this project a file's tests are its last part.
+        let shipped = text.split("\n#[cfg(test)]\n").next().unwrap();
+        for word in ["std::", "alloc::", "extern crate std"] {
+            assert!(!shipped.contains(word), "{word} in {}", path.display());
+        }
+        files += 1;
+    }
+    assert!(files > 5, "{} holds the core", source.display());
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        match entry.path() {
+            path if path.is_dir() => found.extend(rust_files(&path)),
+            path if path.extension().is_some_and(|ending| ending == "rs") => found.push(path),
+            _ => {}
+        }
+    }
+    found
+}
