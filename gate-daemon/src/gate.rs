@@ -114,7 +114,7 @@ impl Gate {
 
     /// Puts another gallery in force, between two frames.
     pub fn replace(&mut self, members: Arc<Members>) {
-        self.decider.set_tau(members.tau().d2);
+        self.decider.gallery_changed(members.tau().d2);
         self.members = members;
     }
 

@@ -1,6 +1,6 @@
 //! `relay pulse` for the installer, `relay lock` for the unit's stop path.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use gate_hal::{Clock, RelayGuard, SystemClock, open_output};
 use gate_site::Site;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub fn relay(site: &Site, action: &RelayAction) -> Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let spec = site.relay_spec()?;
     // Opening a line drives it to locked first.
-    let output = open_output(&spec, "relay", clock).context("is the daemon running? `systemctl stop gate-daemon`")?;
+    let output = open_output(&spec, "relay", clock)?;
     let what = output.describe();
     let RelayAction::Pulse { ms } = action else {
         println!("{what}: locked");

@@ -1,7 +1,7 @@
 //! The decider: sightings in, actions out.
 //!
 //! A grant needs, on one live track: enough identifications that agree within a window, each near enough (tau) and
-//! clear of the second-best person (margin), on frames good enough to compare, of a person who may enter now, with
+//! clear of the second-best person (margin), with the average of all clear looks in that window near enough, too, on frames good enough to compare, of a person who may enter now, with
 //! nobody else in front, and the gate locked and without fault. The frame that completes the evidence must itself be
 //! a match: a grant never rests on a face that has left.
 //!
@@ -171,13 +171,10 @@ impl Decider {
         &self.policy
     }
 
-    /// Puts another threshold in force, since the gallery's size has changed. Evidence gathered under the old one is
-    /// dropped.
-    pub fn set_tau(&mut self, tau: f32) {
-        if tau != self.policy.tau {
-            self.policy.tau = tau;
-            self.evidence.iter_mut().for_each(Evidence::forget);
-        }
+    /// Another gallery is in force, and with its size another threshold. Evidence gathered under the old one is dropped.
+    pub fn gallery_changed(&mut self, tau: f32) {
+        self.policy.tau = tau;
+        self.evidence.iter_mut().for_each(Evidence::forget);
     }
 
     /// One frame was looked at. That it could be proves camera and models: their faults are cleared.
@@ -271,6 +268,7 @@ impl Decider {
         }
         Some(match face.lookup {
             Lookup::NotDone => Verdict::Silent,
+            // Compared with nobody, so it says nothing about anybody.
             Lookup::EmptyGallery => Verdict::Hindered(Reason::Unknown),
             Lookup::Found(found) => self.compare(&found),
         })
@@ -281,9 +279,9 @@ impl Decider {
         let near = found.d2 <= self.policy.tau;
         let clear = found.runner_up_d2.is_none_or(|other| other - found.d2 >= self.policy.margin_d2);
         match (near, clear) {
-            (true, true) => Verdict::Match(found.person, found.access),
-            (true, false) => Verdict::Hindered(Reason::Ambiguous),
-            (false, _) => Verdict::Hindered(Reason::Unknown),
+            (true, true) => Verdict::Match(found.person, found.access, found.d2),
+            (true, false) => Verdict::NoMatch(Reason::Ambiguous, found.d2),
+            (false, _) => Verdict::NoMatch(Reason::Unknown, found.d2),
         }
     }
 
@@ -294,8 +292,8 @@ impl Decider {
         let Some(evidence) = evidence_of(&mut self.evidence, track, now.mono_ms) else { return };
         evidence.take(verdict, now.mono_ms, window_ms);
 
-        if let Verdict::Match(person, access) = verdict {
-            if !evidence.complete(agreeing_frames) {
+        if let Verdict::Match(person, access, _) = verdict {
+            if !evidence.complete(agreeing_frames, self.policy.tau) {
                 return;
             }
             if let Some(reason) = access.refusal(now.wall_ms) {

@@ -5,18 +5,32 @@ use crate::reason::Reason;
 use crate::track::TrackId;
 use heapless::Deque;
 
-/// Most identifications kept for a track; the policy's `agreeing_frames` is cut to this.
+/// Most agreeing identifications kept for a track; the policy's `agreeing_frames` is cut to this.
 pub(crate) const HITS_MAX: usize = 32;
+/// Most clear looks kept for a track: two seconds at 30 frames a second.
+const LOOKS_MAX: usize = 64;
 
 /// What one frame says about one face.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Verdict {
-    /// Good enough, and near enough to exactly one enrolled person.
-    Match(PersonKey, Access),
-    /// Not now, for this reason.
+    /// Good enough, and near enough to exactly one enrolled person, by this d².
+    Match(PersonKey, Access, f32),
+    /// Good enough, and near enough to nobody (`Unknown`) or to two people (`Ambiguous`); d² to the nearest.
+    NoMatch(Reason, f32),
+    /// Not now, for this reason: the face was not compared, or does not count.
     Hindered(Reason),
     /// Nothing can be said: the face was not encoded in this frame.
     Silent,
+}
+
+/// One clear look at a face.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    at_ms: u64,
+    /// Whom it matched, if anybody.
+    person: Option<PersonKey>,
+    /// Dissimilarity d² to the nearest person.
+    d2: f32,
 }
 
 /// The evidence of one track. It ends with the track: nobody inherits it.
@@ -27,6 +41,8 @@ pub(crate) struct Evidence {
     pub(crate) granted_ms: Option<u64>,
     person: Option<PersonKey>,
     hits_ms: Deque<u64, HITS_MAX>,
+    /// Every clear look within the window.
+    looks: Deque<Look, LOOKS_MAX>,
     hindrance: Option<(Reason, u64)>,
     reported: u32,
 }
@@ -39,6 +55,7 @@ impl Evidence {
             granted_ms: None,
             person: None,
             hits_ms: Deque::new(),
+            looks: Deque::new(),
             hindrance: None,
             reported: 0,
         }
@@ -51,12 +68,16 @@ impl Evidence {
         while self.hits_ms.front().is_some_and(|t| now_ms.saturating_sub(*t) > window_ms) {
             self.hits_ms.pop_front();
         }
+        while self.looks.front().is_some_and(|look| now_ms.saturating_sub(look.at_ms) > window_ms) {
+            self.looks.pop_front();
+        }
         match verdict {
-            Verdict::Match(person, _) => {
+            Verdict::Match(person, _, d2) => {
                 if self.person != Some(person) {
                     self.hits_ms.clear();
                     self.person = Some(person);
                 }
+                self.look(Look { at_ms: now_ms, person: Some(person), d2 });
                 if self.hits_ms.is_full() {
                     self.hits_ms.pop_front();
                 }
@@ -64,27 +85,49 @@ impl Evidence {
                 let _ = self.hits_ms.push_back(now_ms);
                 self.hindrance = None;
             }
+            Verdict::NoMatch(reason, d2) => {
+                // A clear look that says "not this person" takes back one that said the opposite.
+                self.hits_ms.pop_front();
+                self.look(Look { at_ms: now_ms, person: None, d2 });
+                self.hinder(reason, now_ms);
+            }
             Verdict::Hindered(reason) => {
-                match reason {
-                    // A clear look that says "not this person" takes back one that said the opposite.
-                    Reason::Unknown | Reason::Ambiguous => {
-                        self.hits_ms.pop_front();
-                    }
-                    // Two people may have changed places: whoever is left starts afresh.
-                    Reason::SeveralFaces => self.hits_ms.clear(),
-                    _ => {}
+                // Two people may have changed places: whoever is left starts afresh.
+                if reason == Reason::SeveralFaces {
+                    self.hits_ms.clear();
+                    self.looks.clear();
                 }
-                if self.hindrance.is_none_or(|(standing, _)| standing != reason) {
-                    self.hindrance = Some((reason, now_ms));
-                }
+                self.hinder(reason, now_ms);
             }
             Verdict::Silent => {}
         }
     }
 
-    /// Whether enough frames agree on the person.
-    pub(crate) fn complete(&self, agreeing_frames: u8) -> bool {
-        self.hits_ms.len() >= usize::from(agreeing_frames).clamp(1, HITS_MAX)
+    fn look(&mut self, look: Look) {
+        if self.looks.is_full() {
+            self.looks.pop_front();
+        }
+        // There is room: one was just removed if it was full.
+        let _ = self.looks.push_back(look);
+    }
+
+    fn hinder(&mut self, reason: Reason, now_ms: u64) {
+        if self.hindrance.is_none_or(|(standing, _)| standing != reason) {
+            self.hindrance = Some((reason, now_ms));
+        }
+    }
+
+    /// Whether enough frames agree on the person, and all clear looks within the window do so on average.
+    ///
+    /// The average is what keeps a stranger out who comes near an enrolled person for some moments of a long look:
+    /// frames of one visit are alike, so a few of them that agree are far from independent.
+    pub(crate) fn complete(&self, agreeing_frames: u8, tau: f32) -> bool {
+        let concerns = |look: &&Look| look.person.is_none() || look.person == self.person;
+        let (sum, count) =
+            self.looks.iter().filter(concerns).fold((0.0, 0.0), |(sum, n), look| (sum + look.d2, n + 1.0));
+        // Written so that a NaN is never enough.
+        let near_on_average = sum <= tau * count;
+        near_on_average && self.hits_ms.len() >= usize::from(agreeing_frames).clamp(1, HITS_MAX)
     }
 
     /// A grant uses the evidence up: the next one needs its own.
@@ -96,6 +139,7 @@ impl Evidence {
     /// Starts the evidence afresh. What was reported on this track stays reported.
     pub(crate) fn forget(&mut self) {
         self.hits_ms.clear();
+        self.looks.clear();
         self.hindrance = None;
     }
 

@@ -107,6 +107,18 @@ fn looking_like_ana_in_some_frames_only_is_not_enough() {
 }
 
 #[test]
+fn a_stranger_who_comes_near_for_some_moments_stays_outside() {
+    let policy = Policy { tau: 1.2, ..Policy::default() };
+    let mut scene = Scene::new(policy);
+    scene.show(12, &[face(1, ANA, 1.27)]).show(6, &[face(1, ANA, 1.16)]).show(12, &[face(1, ANA, 1.3)]);
+    assert!(scene.grants().is_empty(), "on average they are a stranger");
+    // Ana herself, seen badly at first, is let in as soon as she is seen well.
+    let mut scene = Scene::new(policy);
+    scene.show(4, &[face(1, ANA, 1.3)]).show(3, &[face(1, ANA, 0.6)]);
+    assert_eq!(scene.grants(), [ANA]);
+}
+
+#[test]
 fn two_people_are_refused_or_the_nearest_is_taken() {
     let far = FaceSighting { quality: Quality { face_px: 90.0, ..face(2, BO, 0.4).quality }, ..face(2, BO, 0.4) };
     let mut refuse = Scene::new(Policy::default());
@@ -184,10 +196,10 @@ fn a_camera_that_goes_silent_locks_within_the_stall_time() {
 }
 
 #[test]
-fn another_threshold_drops_evidence_gathered_under_the_old_one() {
+fn another_gallery_drops_evidence_gathered_under_the_old_one() {
     let mut scene = Scene::new(Policy::default());
     scene.show(2, &[face(1, ANA, 0.5)]);
-    scene.decider.set_tau(0.8);
+    scene.decider.gallery_changed(0.8);
     scene.show(2, &[face(1, ANA, 0.5)]);
     assert!(scene.grants().is_empty());
 }

@@ -201,7 +201,8 @@ fn gpio_advice(chip: &Path, why: &str) -> &'static str {
     } else if why.contains("permission") || why.contains("not permitted") || why.contains("eacces") {
         "add the gate's user to the group `gpio` (sudo usermod -aG gpio USER) and log in again"
     } else if why.contains("busy") {
-        "another program or a driver holds the line: `gpioinfo` names it; free it or take another line"
+        "if the daemon is running, stop it first (`systemctl stop gate-daemon`); if not, another program or a driver holds \
+         the line: `gpioinfo` names it; free it or take another line"
     } else {
         "check chip and line with `gate-daemon devices` and the board's pin-out"
     }

@@ -101,7 +101,7 @@ impl CameraError {
             Some(libc::EBUSY) => CameraError::Busy {
                 camera,
                 why,
-                advice: "another program uses the camera; `fuser -v /dev/video*` names it: stop it",
+                advice: "the running daemon or another program uses the camera; `fuser -v /dev/video*` names it: stop it",
             },
             _ => CameraError::Lost { camera, why },
         }
