@@ -1,14 +1,18 @@
 //! The relay and the lamps.
 
 use anyhow::{Context, Result};
-use gate_hal::{Clock, Output, OutputError, RelayGuard, open_output};
+use gate_hal::{Clock, Output, OutputError, OutputSpec, RelayGuard, open_output};
 use gate_site::Site;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Relay and lamps, locked and dark when they are opened and when they are dropped.
 pub struct Outputs {
-    relay: RelayGuard,
+    /// `None` only between two attempts to open a line that was lost.
+    relay: Option<RelayGuard>,
+    relay_spec: OutputSpec,
+    pulse_max: Duration,
+    clock: Arc<dyn Clock>,
     green: Option<Box<dyn Output>>,
     red: Option<Box<dyn Output>>,
     lamp_failed: bool,
@@ -20,11 +24,16 @@ impl Outputs {
     /// # Errors
     /// When a line cannot be had.
     pub fn open(site: &Site, clock: &Arc<dyn Clock>) -> Result<Self> {
-        let relay = open_output(&site.relay_spec()?, "relay", Arc::clone(clock)).context("opening the relay")?;
-        tracing::info!(relay = relay.describe(), "locked");
-        let pulse_max = Duration::from_millis(u64::from(site.config.relay.pulse_max_ms));
-        let mut outputs =
-            Self { relay: RelayGuard::start(relay, pulse_max), green: None, red: None, lamp_failed: false };
+        let mut outputs = Self {
+            relay: None,
+            relay_spec: site.relay_spec()?,
+            pulse_max: Duration::from_millis(u64::from(site.config.relay.pulse_max_ms)),
+            clock: Arc::clone(clock),
+            green: None,
+            red: None,
+            lamp_failed: false,
+        };
+        outputs.open_relay().context("opening the relay")?;
         for (name, spec) in site.lamp_specs()? {
             let lamp =
                 open_output(&spec, name, Arc::clone(clock)).with_context(|| format!("opening the {name} lamp"))?;
@@ -38,12 +47,26 @@ impl Outputs {
     /// # Errors
     /// When the line could not be driven in time.
     pub fn relay(&self, on: bool) -> Result<(), OutputError> {
-        self.relay.set(on)
+        let lost = || OutputError::Refused { why: "its line is lost and could not be opened again yet".into() };
+        self.relay.as_ref().ok_or_else(lost)?.set(on)
+    }
+
+    /// Opens the line anew, which locks it: a chip that was taken away never answers on the old handle again.
+    ///
+    /// # Errors
+    /// When the line cannot be had (yet).
+    pub fn open_relay(&mut self) -> Result<(), OutputError> {
+        // The old handle first: a line has one holder.
+        self.relay = None;
+        let relay = open_output(&self.relay_spec, "relay", Arc::clone(&self.clock))?;
+        tracing::info!(relay = relay.describe(), "locked");
+        self.relay = Some(RelayGuard::start(relay, self.pulse_max));
+        Ok(())
     }
 
     /// What the relay's own guard had to do, if anything: a pulse that it cut off, a line that it cannot drive.
     pub fn relay_trouble(&self) -> Option<String> {
-        self.relay.fault()
+        self.relay.as_ref().and_then(RelayGuard::fault)
     }
 
     /// Shows the lamps. A lamp that cannot be driven is told once and changes nothing else.

@@ -13,7 +13,7 @@ use crate::people::{News, PeopleWatch};
 use crate::service::Service;
 use crate::source::{Next, Source};
 use crate::trace::Trace;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use gate_core::decision::{Action, Actions, Event, Now};
 use gate_core::gate::{Fault, State};
 use gate_hal::{CameraState, Frame};
@@ -50,8 +50,7 @@ pub fn run(site: &Site, options: &RunOptions) -> Result<()> {
     }
     let mut daemon = Daemon::start(site, options)?;
     while !stop.load(Ordering::Relaxed) && daemon.turn()? {}
-    daemon.finish();
-    Ok(())
+    daemon.finish()
 }
 
 struct Daemon {
@@ -243,7 +242,7 @@ impl Daemon {
             return;
         }
         self.relay_tried = Instant::now();
-        if self.outputs.relay(false).is_ok() {
+        if self.outputs.relay(false).is_ok() || self.outputs.open_relay().is_ok() {
             let now = self.source.now();
             let actions = self.gate.decider().clear(Fault::Relay, now);
             self.act(&actions, now);
@@ -274,11 +273,18 @@ impl Daemon {
     }
 
     /// Locks and says so.
-    fn finish(mut self) {
+    ///
+    /// # Errors
+    /// When the relay could not be driven: somebody must look at the door.
+    fn finish(mut self) -> Result<()> {
         self.service.stopping();
         let now = self.source.now();
         let actions = self.gate.decider().stop(now);
         self.act(&actions, now);
+        if self.gate.decider().has(Fault::Relay) {
+            bail!("stopped, but the relay could not be driven to locked: look at the door");
+        }
         tracing::info!("stopped, locked");
+        Ok(())
     }
 }

@@ -246,7 +246,7 @@ pub struct PolicySection {
     /// A reason must hold this long before it is reported and shown, milliseconds.
     #[schemars(range(min = 0, max = 60_000))]
     pub refuse_after_ms: u32,
-    /// Somebody who was let in and stays in view is let in again only after this long, milliseconds.
+    /// Somebody who was let in is let in again only after this long, milliseconds.
     #[schemars(range(min = 0, max = 3_600_000))]
     pub regrant_after_ms: u32,
     /// A face not seen for this long is gone, and its evidence with it, milliseconds.

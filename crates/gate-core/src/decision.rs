@@ -14,10 +14,13 @@ use crate::policy::{Policy, SeveralFaces};
 use crate::quality::Quality;
 use crate::reason::Reason;
 use crate::track::{FACES_MAX, TRACKS_MAX, TrackId};
-use heapless::Vec;
+use heapless::{Deque, Vec};
 
 /// How long the red lamp shows a refusal, milliseconds.
 const REFUSAL_SIGN_MS: u64 = 1_500;
+
+/// Most recent grants remembered.
+const GRANTS_MAX: usize = 16;
 
 /// Most actions that one step can return: a refusal and a grant for each face, the relay, faults and lamps.
 pub const ACTIONS_MAX: usize = 2 * FACES_MAX + 8;
@@ -132,6 +135,8 @@ pub struct Decider {
     policy: Policy,
     gate: Gate,
     evidence: Vec<Evidence, TRACKS_MAX>,
+    /// Who was let in lately, and when.
+    granted: Deque<(PersonKey, u64), GRANTS_MAX>,
     seen_ms: Option<u64>,
     red_until_ms: u64,
     lamps: (bool, bool),
@@ -146,6 +151,7 @@ impl Decider {
             gate: Gate::new(policy.pulse_ms, policy.pulse_max_ms),
             policy,
             evidence: Vec::new(),
+            granted: Deque::new(),
             seen_ms: None,
             red_until_ms: 0,
             lamps: (false, false),
@@ -185,6 +191,10 @@ impl Decider {
         self.gate.ready();
         for fault in [Fault::Camera, Fault::Model] {
             self.clear_into(fault, &mut actions);
+        }
+        let rest_ms = u64::from(self.policy.regrant_after_ms);
+        while self.granted.front().is_some_and(|(_, t)| now.mono_ms.saturating_sub(*t) >= rest_ms) {
+            self.granted.pop_front();
         }
         let lost_ms = u64::from(self.policy.track_lost_ms);
         self.evidence.retain(|e| now.mono_ms.saturating_sub(e.seen_ms) <= lost_ms);
@@ -288,7 +298,7 @@ impl Decider {
     /// Adds one verdict to its track's evidence and acts on what it then shows.
     fn weigh(&mut self, track: TrackId, verdict: Verdict, now: Now, may_open: bool, actions: &mut Actions) {
         let (window_ms, refuse_after_ms) = (self.policy.window_ms, self.policy.refuse_after_ms);
-        let (agreeing_frames, regrant_after_ms) = (self.policy.agreeing_frames, self.policy.regrant_after_ms);
+        let agreeing_frames = self.policy.agreeing_frames;
         let Some(evidence) = evidence_of(&mut self.evidence, track, now.mono_ms) else { return };
         evidence.take(verdict, now.mono_ms, window_ms);
 
@@ -303,10 +313,15 @@ impl Decider {
                 }
                 return;
             }
-            let rested =
-                evidence.granted_ms.is_none_or(|t| now.mono_ms.saturating_sub(t) >= u64::from(regrant_after_ms));
+            let rested = self.granted.iter().all(|(p, _)| *p != person);
             if rested && may_open && self.gate.grant(now.mono_ms) {
-                evidence.spend(now.mono_ms);
+                // A grant uses the evidence up: the next one needs its own.
+                evidence.forget();
+                if self.granted.is_full() {
+                    self.granted.pop_front();
+                }
+                // There is room: one was just removed if it was full.
+                let _ = self.granted.push_back((person, now.mono_ms));
                 self.red_until_ms = now.mono_ms;
                 log(actions, Event::Granted { person, track });
                 self.outputs(now, actions);

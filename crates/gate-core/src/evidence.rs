@@ -38,7 +38,6 @@ struct Look {
 pub(crate) struct Evidence {
     pub(crate) track: TrackId,
     pub(crate) seen_ms: u64,
-    pub(crate) granted_ms: Option<u64>,
     person: Option<PersonKey>,
     hits_ms: Deque<u64, HITS_MAX>,
     /// Every clear look within the window.
@@ -52,7 +51,6 @@ impl Evidence {
         Self {
             track,
             seen_ms: now_ms,
-            granted_ms: None,
             person: None,
             hits_ms: Deque::new(),
             looks: Deque::new(),
@@ -128,12 +126,6 @@ impl Evidence {
         // Written so that a NaN is never enough.
         let near_on_average = sum <= tau * count;
         near_on_average && self.hits_ms.len() >= usize::from(agreeing_frames).clamp(1, HITS_MAX)
-    }
-
-    /// A grant uses the evidence up: the next one needs its own.
-    pub(crate) fn spend(&mut self, now_ms: u64) {
-        self.granted_ms = Some(now_ms);
-        self.forget();
     }
 
     /// Starts the evidence afresh. What was reported on this track stays reported.

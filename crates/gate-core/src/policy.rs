@@ -53,7 +53,7 @@ pub struct Policy {
     pub window_ms: u32,
     /// A reason must hold this long on a track before it is reported, milliseconds.
     pub refuse_after_ms: u32,
-    /// A track that was granted can be granted again only after this long, milliseconds.
+    /// Somebody who was let in is let in again only after this long, milliseconds, on whatever track.
     pub regrant_after_ms: u32,
     /// A track not seen for this long is over, milliseconds.
     pub track_lost_ms: u32,

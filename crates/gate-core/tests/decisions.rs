@@ -81,6 +81,15 @@ fn somebody_who_stays_is_let_in_again_only_after_a_rest() {
 }
 
 #[test]
+fn a_lost_track_is_no_way_around_the_rest() {
+    let mut scene = Scene::new(Policy { pulse_ms: 500, regrant_after_ms: 5_000, ..Policy::default() });
+    scene.show(5, &[face(1, ANA, 0.5)]).show(20, &[]).show(10, &[face(2, ANA, 0.5)]);
+    assert_eq!(scene.grants(), [ANA], "the same person on another track, within the rest");
+    scene.show(5, &[face(3, BO, 0.5)]);
+    assert_eq!(scene.grants(), [ANA, BO], "somebody else need not wait");
+}
+
+#[test]
 fn a_stranger_stays_outside_and_is_told_once() {
     let mut scene = Scene::new(Policy::default());
     scene.show(60, &[face(1, ANA, 1.6)]);

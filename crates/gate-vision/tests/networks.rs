@@ -96,7 +96,9 @@ fn pictures_of_one_person_are_near_and_of_two_people_far() {
     let (same, third, other, she) =
         (encode("obama2.jpg"), encode("obama3.jpg"), encode("biden.jpg"), encode("astronaut.png"));
     let tau = encoder.card().impostor_table().unwrap().threshold(1e-3, 1).tau;
-    for (what, probe, is_same) in [("2", same, true), ("3", third, true), ("biden", other, false), ("astronaut", she, false)] {
+    for (what, probe, is_same) in
+        [("2", same, true), ("3", third, true), ("biden", other, false), ("astronaut", she, false)]
+    {
         let d2 = dissimilarity(&reference, &probe);
         assert_eq!(d2 <= tau, is_same, "{what}: d2 {d2} at tau {tau}");
     }
