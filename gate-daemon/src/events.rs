@@ -119,6 +119,11 @@ impl EventLog {
         }
     }
 
+    /// Whether the last event could not be written.
+    pub fn is_failing(&self) -> bool {
+        self.failing
+    }
+
     /// Writes what the decider reports.
     pub fn decided(&mut self, event: Event, members: &Members, now: Now) {
         let id = |key: PersonKey| members.person(key).map(|p| p.id.as_str());

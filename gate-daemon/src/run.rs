@@ -275,7 +275,7 @@ impl Daemon {
     /// Locks and says so.
     ///
     /// # Errors
-    /// When the relay could not be driven: somebody must look at the door.
+    /// When the relay could not be driven (somebody must look at the door), or events are missing from the log.
     fn finish(mut self) -> Result<()> {
         self.service.stopping();
         let now = self.source.now();
@@ -283,6 +283,9 @@ impl Daemon {
         self.act(&actions, now);
         if self.gate.decider().has(Fault::Relay) {
             bail!("stopped, but the relay could not be driven to locked: look at the door");
+        }
+        if self.events.is_failing() {
+            bail!("stopped, locked, but the last events could not be written: the log is not complete");
         }
         tracing::info!("stopped, locked");
         Ok(())

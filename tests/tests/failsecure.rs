@@ -167,6 +167,30 @@ fn an_event_log_that_cannot_be_had_stops_the_gate_from_starting() {
 }
 
 #[test]
+fn a_full_event_log_is_told_and_the_gate_works_on() {
+    let played = somebody_waits().replay(&["--events", "/dev/full"]);
+    played.answer.refused(FAULT, &["events cannot be written", "/dev/full", "the log is not complete"]);
+    let on: Vec<bool> = played.relay.iter().map(|change| change.on).collect();
+    assert_eq!(on, [false, true, false], "the person was let in all the same, and the gate locked");
+}
+
+#[test]
+fn recorded_faces_never_drive_a_real_relay() {
+    let site = somebody_waits();
+    let mut command = site.daemon(&["run"]);
+    let config = site.path("gate.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let real: String = text.lines().filter(|line| !line.starts_with("trace")).map(|line| format!("{line}\n")).collect();
+    let real = real.replace("driver = \"simulated\"", "driver = \"gpiocdev\"\nchip = \"/dev/no-such-chip\"");
+    assert!(real.contains("gpiocdev"), "{real}");
+    fs::write(&config, real).unwrap();
+    let answer: Answer = command.output().unwrap().into();
+    // A chip that is not there would have been a fault, had it been opened.
+    assert!(answer.is_done() && answer.stderr.contains("the relay is simulated"), "{answer:?}");
+    assert_eq!(site.log().granted(), ["obama"]);
+}
+
+#[test]
 fn a_replay_that_is_not_there_is_told_at_once() {
     let site = Site::enrolled();
     does_not_start(&site, &[site.path("frames").to_str().unwrap(), "No such file"]);

@@ -87,3 +87,20 @@ fn among_many_who_are_enrolled_nobody_is_taken_for_another() {
         assert_eq!(granted.is_empty(), clip == backs, "{clip}: {granted:?}");
     }
 }
+
+/// In this clip a man whom nobody has enrolled comes near to an enrolled one for five frames in a row.
+#[test]
+fn a_stranger_who_resembles_somebody_for_some_frames_stays_outside() {
+    let Some(folder) = walkups() else { return a_talking_man_whom_nobody_knows_is_refused() };
+    let clip = "thanks.mkv";
+    if playable(&folder, &[clip]).is_empty() {
+        return a_talking_man_whom_nobody_knows_is_refused();
+    }
+    let site = site();
+    for shot in Shot::of_everybody().iter().filter(|shot| !is_in(shot.person, clip)) {
+        enrol(&site, &folder, shot);
+    }
+    let played = play(&site, &folder.join(clip));
+    assert_eq!(played.log.granted(), [""; 0], "{:#?}", played.log);
+    assert_eq!(played.log.refused(), ["Unknown"], "{:#?}", played.log);
+}

@@ -15,6 +15,8 @@ use serde::Deserialize;
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
 /// The demo's own configuration.
 const CONFIG: &str = include_str!("../../../config/demo.toml");
@@ -148,25 +150,61 @@ fn play(config: &Path, out: &Path, fast: bool) -> Result<Vec<Happened>> {
         .context("starting gate-daemon run")?;
     let stdout = daemon.stdout.take().context("the daemon's output")?;
     let mut log = std::fs::File::create(out.join("events.jsonl"))?;
-    let (mut happened, starts, mut told) = (Vec::new(), scene::starts(), 0);
-    for line in BufReader::new(stdout).lines() {
-        let line = line?;
-        writeln!(log, "{line}")?;
-        let event: Happened = serde_json::from_str(&line).with_context(|| format!("an odd event: {line}"))?;
-        while told < ACTS.len() && frame_ms(starts[told]) <= event.mono_ms {
-            println!("{:6.2} s  {}", frame_ms(starts[told]) as f32 / 1e3, ACTS[told].title);
-            told += 1;
+    let happened = std::thread::scope(|scope| -> Result<Vec<Happened>> {
+        let (_playing, over) = channel();
+        let (mut happened, mut titles) = (Vec::new(), Titles { next: 0 });
+        let mut live = (!fast).then_some((Titles { next: 0 }, over));
+        for line in BufReader::new(stdout).lines() {
+            let line = line?;
+            writeln!(log, "{line}")?;
+            let event: Happened = serde_json::from_str(&line).with_context(|| format!("an odd event: {line}"))?;
+            if let Some((mut titles, over)) = live.take() {
+                // In true time the acts are announced as they begin, which no event would tell.
+                scope.spawn(move || titles.announce(&over));
+            }
+            if fast {
+                titles.until(event.mono_ms);
+            }
+            if let Some(words) = in_words(&event) {
+                println!("{:6.2} s      {words}", event.mono_ms as f32 / 1e3);
+            }
+            happened.push(event);
         }
-        if let Some(words) = in_words(&event) {
-            println!("{:6.2} s      {words}", event.mono_ms as f32 / 1e3);
-        }
-        happened.push(event);
-    }
+        Ok(happened)
+    })?;
     let status = daemon.wait()?;
     if !status.success() {
         bail!("gate-daemon run ended with {status}");
     }
     Ok(happened)
+}
+
+/// Tells which act begins.
+struct Titles {
+    next: usize,
+}
+
+impl Titles {
+    /// Tells the acts that have begun by `now_ms`.
+    fn until(&mut self, now_ms: u64) {
+        let starts = scene::starts();
+        while self.next < ACTS.len() && frame_ms(starts[self.next]) <= now_ms {
+            println!("{:6.2} s  {}", frame_ms(starts[self.next]) as f32 / 1e3, ACTS[self.next].title);
+            self.next += 1;
+        }
+    }
+
+    /// Tells each act when it begins, counted from now, until the other end of `over` is dropped.
+    fn announce(&mut self, over: &Receiver<()>) {
+        let (began, starts) = (Instant::now(), scene::starts());
+        while self.next < ACTS.len() {
+            let due = Duration::from_millis(frame_ms(starts[self.next]));
+            if over.recv_timeout(due.saturating_sub(began.elapsed())) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+            self.until(frame_ms(starts[self.next]));
+        }
+    }
 }
 
 /// An event as the timeline tells it.
@@ -267,13 +305,13 @@ mod tests {
         let blurred = event(r#"{"mono_ms":5,"event":"refused","reason":"Blurred","track":1}"#);
 
         let opens = act(Expected::Opens("obama"));
-        assert!(judge(opens, &[granted.clone()], true).1);
+        assert!(judge(opens, std::slice::from_ref(&granted), true).1);
         assert!(!judge(opens, &[], false).1, "nothing happened");
         assert!(!judge(opens, &[other], true).1, "somebody else");
         assert!(!judge(opens, &[granted.clone(), granted.clone()], true).1, "twice");
 
         let refused = act(Expected::Refused(Reason::Unknown));
-        assert!(judge(refused, &[unknown.clone()], false).1);
+        assert!(judge(refused, std::slice::from_ref(&unknown), false).1);
         assert!(!judge(refused, &[], false).1, "no reason given");
         assert!(!judge(refused, &[blurred], false).1, "another reason");
         assert!(!judge(refused, &[unknown.clone(), granted], true).1, "let in after all");
