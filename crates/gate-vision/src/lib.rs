@@ -71,15 +71,10 @@ impl Vision {
     /// When anything is missing, damaged, or does not fit; each error says what to do.
     pub fn load(options: &VisionOptions) -> Result<Self, VisionError> {
         let runtime = Runtime::load(options.runtime.as_deref(), &options.models)?;
-        let (detector, encoder) = std::thread::scope(|scope| {
-            let encoder = scope.spawn(|| Encoder::load(&runtime, &options.models, &options.encoder, options.session));
-            let detector = Detector::load(&runtime, &options.models, &options.detector, options.session);
-            (detector, encoder.join())
-        });
-        let encoder = encoder.unwrap_or_else(|_| {
-            Err(VisionError::Run { name: options.encoder.clone(), why: "loading it panicked".into() })
-        })?;
-        Ok(Self { runtime, detector: detector?, encoder, detect_max_px: options.detect_max_px })
+        // One after the other: together they would need their memory at the same moment, to save a few milliseconds.
+        let encoder = Encoder::load(&runtime, &options.models, &options.encoder, options.session)?;
+        let detector = Detector::load(&runtime, &options.models, &options.detector, options.session)?;
+        Ok(Self { runtime, detector, encoder, detect_max_px: options.detect_max_px })
     }
 
     /// The loaded library's path.

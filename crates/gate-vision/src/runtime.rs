@@ -108,7 +108,7 @@ impl Runtime {
         if options.strict {
             providers = providers.into_iter().map(ExecutionProviderDispatch::error_on_failure).collect();
         }
-        // The default memory arena doubles what it holds; pinning spinning threads would burn an idle board's core.
+        // Threads that spin while they wait would burn an idle board's core.
         let builder = Session::builder(&self.environment)
             .map_err(|e| bad(e.to_string()))?
             .with_optimization_level(GraphOptimizationLevel::All)
