@@ -145,12 +145,6 @@ impl Similarity {
         let (a, b) = (self.a / norm, -self.b / norm);
         Self { a, b, tx: -(a * self.tx - b * self.ty), ty: -(b * self.tx + a * self.ty) }
     }
-
-    /// Output pixels per input pixel.
-    #[must_use]
-    pub fn scale(&self) -> f32 {
-        sqrtf(self.a * self.a + self.b * self.b)
-    }
 }
 
 fn mean(points: &[Point; 5]) -> Point {

@@ -66,13 +66,6 @@ impl Photo {
         Ok(Self { pixels: picture.into_rgb8() })
     }
 
-    /// Takes pixels that are decoded already: `width_px * height_px * 3` bytes, RGB.
-    #[must_use]
-    pub fn from_rgb(picture: Rgb<'_>) -> Option<Self> {
-        let pixels = image::RgbImage::from_raw(picture.width_px(), picture.height_px(), picture.data().to_vec())?;
-        Some(Self { pixels })
-    }
-
     /// The pixels; `None` for an empty picture.
     #[must_use]
     pub fn view(&self) -> Option<Rgb<'_>> {
