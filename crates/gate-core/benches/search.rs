@@ -1,6 +1,7 @@
 //! The 1:N search and the decision. `cargo bench -p gate-core`
 
 use divan::{Bencher, black_box};
+use gate_core::comparison::{Comparison, Head};
 use gate_core::decision::{Decider, FaceSighting, Identification, Lookup, Now, Sighting};
 use gate_core::gallery::Gallery;
 use gate_core::person::{Access, PersonKey};
@@ -35,9 +36,21 @@ fn search(bencher: Bencher, people: usize) {
     let references = vectors(people);
     let owners: Vec<PersonKey> = (0..people as u32).map(PersonKey).collect();
     let probe = vectors(1);
-    bencher
-        .counter(divan::counter::ItemsCount::new(people))
-        .bench_local(|| Gallery::new(DIM, &references, &owners).map(|gallery| gallery.search(black_box(&probe))));
+    bencher.counter(divan::counter::ItemsCount::new(people)).bench_local(|| {
+        Gallery::new(DIM, &references, &owners)
+            .map(|gallery| gallery.search(black_box(&probe), black_box(&Comparison::Distance)))
+    });
+}
+
+#[divan::bench(args = [1_000, 10_000, 100_000])]
+fn search_with_a_head(bencher: Bencher, people: usize) {
+    let references = vectors(people);
+    let owners: Vec<PersonKey> = (0..people as u32).map(PersonKey).collect();
+    let probe = vectors(1);
+    let head = Comparison::ChiSquare(Head { weights: &[0.5; DIM], bias: 0.1 });
+    bencher.counter(divan::counter::ItemsCount::new(people)).bench_local(|| {
+        Gallery::new(DIM, &references, &owners).map(|gallery| gallery.search(black_box(&probe), &head))
+    });
 }
 
 #[divan::bench]

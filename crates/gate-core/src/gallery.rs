@@ -1,7 +1,8 @@
 //! The 1:N search: who, of everybody enrolled, is nearest to a probe?
 
+use crate::comparison::Comparison;
 use crate::person::PersonKey;
-use crate::similarity::dot;
+use crate::similarity::dissimilarity;
 
 /// All references, packed: row `i` is `references[i * dim..][..dim]`, a unit vector that belongs to `owners[i]`.
 #[derive(Clone, Copy, Debug)]
@@ -43,40 +44,46 @@ impl<'a> Gallery<'a> {
 
     /// Finds the nearest person and the nearest other one, by exhaustive search.
     ///
-    /// `None` for an empty gallery or a probe of another length. Of equally near people the first row wins.
+    /// `None` for an empty gallery or a probe of another length. Of equally near people the first row wins. A row that
+    /// compares to NaN is nearest to nobody.
     #[must_use]
-    pub fn search(&self, probe: &[f32]) -> Option<Nearest> {
+    pub fn search(&self, probe: &[f32], comparison: &Comparison<'_>) -> Option<Nearest> {
         if probe.len() != self.dim {
             return None;
         }
-        // Largest dot product = smallest d² for unit vectors.
-        let mut best: Option<(PersonKey, f32)> = None;
-        let mut runner_up: Option<f32> = None;
+        match comparison {
+            // Told apart here, so that the plain distance's loop has no branch in it.
+            Comparison::Distance => self.nearest(|row| dissimilarity(row, probe)),
+            head => self.nearest(|row| head.compare(row, probe)),
+        }
+    }
+
+    fn nearest(&self, compare: impl Fn(&[f32]) -> f32) -> Option<Nearest> {
+        let mut best: Option<Nearest> = None;
         for (row, owner) in self.references.chunks_exact(self.dim).zip(self.owners) {
-            let similarity = dot(row, probe);
-            match best {
-                Some((person, best_so_far)) if person == *owner => {
-                    best = Some((person, best_so_far.max(similarity)));
-                }
-                Some((_, best_so_far)) if similarity <= best_so_far => {
-                    runner_up = Some(runner_up.map_or(similarity, |r| r.max(similarity)));
-                }
+            let d2 = compare(row);
+            match &mut best {
+                None if d2.is_nan() => {}
+                None => best = Some(Nearest { person: *owner, d2, runner_up_d2: None }),
+                Some(best) if best.person == *owner => best.d2 = best.d2.min(d2),
                 // A new best: the old one, another person, is the runner-up.
-                previous => {
-                    runner_up = previous.map(|(_, s)| s).or(runner_up);
-                    best = Some((*owner, similarity));
+                Some(best) if d2 < best.d2 => {
+                    *best = Nearest { person: *owner, d2, runner_up_d2: Some(best.d2) };
                 }
+                Some(best) if best.runner_up_d2.is_none_or(|other| d2 < other) && !d2.is_nan() => {
+                    best.runner_up_d2 = Some(d2);
+                }
+                Some(_) => {}
             }
         }
-        let d2 = |similarity: f32| (2.0 - 2.0 * similarity).max(0.0);
-        best.map(|(person, similarity)| Nearest { person, d2: d2(similarity), runner_up_d2: runner_up.map(d2) })
+        best
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::similarity::{dissimilarity, normalise};
+    use crate::similarity::normalise;
     use proptest::prelude::*;
     use std::vec::Vec;
 
@@ -98,7 +105,7 @@ mod tests {
             }
             let (references, probe) = rows.split_at(12 * 9);
             let owners: Vec<PersonKey> = owners.into_iter().map(PersonKey).collect();
-            let found = Gallery::new(9, references, &owners).unwrap().search(probe).unwrap();
+            let found = Gallery::new(9, references, &owners).unwrap().search(probe, &Comparison::Distance).unwrap();
             let (d2, runner_up) = brute_force(9, references, &owners, probe).unwrap();
             prop_assert!((found.d2 - d2).abs() < 1e-5);
             prop_assert_eq!(found.runner_up_d2.is_some(), runner_up.is_some());
@@ -111,14 +118,26 @@ mod tests {
     #[test]
     fn several_references_of_one_person_are_no_runner_up() {
         let owners = [PersonKey(1), PersonKey(1)];
-        let found = Gallery::new(2, &[1.0, 0.0, 0.0, 1.0], &owners).unwrap().search(&[1.0, 0.0]).unwrap();
+        let found = Gallery::new(2, &[1.0, 0.0, 0.0, 1.0], &owners)
+            .unwrap()
+            .search(&[1.0, 0.0], &Comparison::Distance)
+            .unwrap();
         assert_eq!(found, Nearest { person: PersonKey(1), d2: 0.0, runner_up_d2: None });
+    }
+
+    #[test]
+    fn a_row_or_probe_that_is_not_a_number_is_nobody() {
+        let owners = [PersonKey(1), PersonKey(2), PersonKey(3)];
+        let gallery = Gallery::new(2, &[f32::NAN, 0.0, 0.0, 1.0, f32::NAN, 0.0], &owners).unwrap();
+        let found = gallery.search(&[0.0, 1.0], &Comparison::Distance).unwrap();
+        assert_eq!(found, Nearest { person: PersonKey(2), d2: 0.0, runner_up_d2: None });
+        assert!(gallery.search(&[f32::NAN, 0.0], &Comparison::Distance).is_none());
     }
 
     #[test]
     fn what_does_not_fit_finds_nobody() {
         assert!(Gallery::new(2, &[1.0], &[PersonKey(1)]).is_none());
-        assert!(Gallery::new(2, &[], &[]).unwrap().search(&[1.0, 0.0]).is_none());
-        assert!(Gallery::new(1, &[1.0], &[PersonKey(1)]).unwrap().search(&[1.0, 0.0]).is_none());
+        assert!(Gallery::new(2, &[], &[]).unwrap().search(&[1.0, 0.0], &Comparison::Distance).is_none());
+        assert!(Gallery::new(1, &[1.0], &[PersonKey(1)]).unwrap().search(&[1.0, 0.0], &Comparison::Distance).is_none());
     }
 }

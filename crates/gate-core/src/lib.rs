@@ -15,6 +15,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod comparison;
 pub mod decision;
 mod evidence;
 pub mod gallery;

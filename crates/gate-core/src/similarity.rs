@@ -18,10 +18,12 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + tail
 }
 
-/// Dissimilarity d² of two unit vectors of equal length, 0..=4.
+/// Dissimilarity d² of two unit vectors of equal length, 0..=4. NaN when an input is, so that it is never a match.
 #[must_use]
 pub fn dissimilarity(a: &[f32], b: &[f32]) -> f32 {
-    (2.0 - 2.0 * dot(a, b)).max(0.0)
+    let d2 = 2.0 - 2.0 * dot(a, b);
+    // Rounding can take it a little below 0. Not `max`, which would turn NaN into a perfect match.
+    if d2 < 0.0 { 0.0 } else { d2 }
 }
 
 /// Scales `v` to unit length in place; `false` (and `v` untouched) when it is not finite or has no length.
