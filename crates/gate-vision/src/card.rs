@@ -5,18 +5,20 @@
 
 use crate::error::VisionError;
 use gate_core::threshold::{ImpostorPoint, ImpostorTable};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// What a network is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Job {
     /// Finds faces and their five landmarks.
     Detect,
     /// Maps an aligned face to a vector.
     Encode,
+    /// Compares two vectors; see [`crate::comparer`].
+    Compare,
 }
 
 /// The order of the colour planes that a network eats.
@@ -63,14 +65,28 @@ pub struct Detection {
     pub nms_iou: f32,
 }
 
-/// A measured point of the impostor distribution.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+/// A point of the impostor distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Point {
     /// False match rate per comparison.
     pub fmr: f64,
-    /// Dissimilarity d² at which it is reached.
+    /// Dissimilarity d² at which it is reached; of an extrapolated point the strict end of its interval.
     pub d2: f32,
+    /// No comparison stands behind it: a tail was fitted to the measured ones.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub extrapolated: bool,
+    /// The best estimate of an extrapolated point, for a person to read. No decision rests on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub middle: Option<f32>,
+}
+
+/// The impostor distribution that these points describe; `None` when they make no sense.
+#[must_use]
+pub fn impostor_table(points: &[Point]) -> Option<ImpostorTable> {
+    let points: Vec<ImpostorPoint> =
+        points.iter().map(|p| ImpostorPoint { fmr: p.fmr, d2: p.d2, extrapolated: p.extrapolated }).collect();
+    ImpostorTable::new(&points)
 }
 
 /// An encoder's output and what is known of it.
@@ -128,14 +144,7 @@ impl Card {
     /// # Errors
     /// When there is no such card, or it is not one, or it is for another job.
     pub fn load(models: &Path, name: &str, job: Job) -> Result<Self, VisionError> {
-        let path = models.join(format!("{name}.toml"));
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(VisionError::NoCard { name: name.into(), path, present: present(models) });
-            }
-            Err(source) => return Err(VisionError::Io { path, source }),
-        };
+        let (path, text) = read(models, name)?;
         let bad = |why: String| VisionError::BadCard { path: path.clone(), why };
         let mut card: Card = toml::from_str(&text).map_err(|e| bad(e.to_string()))?;
         card.dir = models.to_path_buf();
@@ -148,11 +157,10 @@ impl Card {
         match job {
             Job::Detect if card.detection.is_none() => return Err(bad("a detector needs [detection]".into())),
             Job::Encode => {
-                card.impostor_table().ok_or_else(|| {
-                    bad("an encoder needs [encoding] with impostors whose d2 grows with fmr (at most 64 points)".into())
-                })?;
+                card.impostor_table()
+                    .ok_or_else(|| bad(format!("an encoder needs [encoding] with impostors; {TABLE_FORM}")))?;
             }
-            Job::Detect => {}
+            Job::Detect | Job::Compare => {}
         }
         Ok(card)
     }
@@ -160,9 +168,7 @@ impl Card {
     /// The encoder's measured impostor distribution; `None` for a detector or a table that makes no sense.
     #[must_use]
     pub fn impostor_table(&self) -> Option<ImpostorTable> {
-        let points: Vec<ImpostorPoint> =
-            self.encoding.as_ref()?.impostors.iter().map(|p| ImpostorPoint { fmr: p.fmr, d2: p.d2 }).collect();
-        ImpostorTable::new(&points)
+        impostor_table(&self.encoding.as_ref()?.impostors)
     }
 
     /// Where the weights belong.
@@ -184,11 +190,33 @@ impl Card {
             }
             Err(source) => return Err(VisionError::Io { path, source }),
         };
-        let found: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+        let found = sha256_hex(&bytes);
         if found != self.sha256 {
             return Err(VisionError::WrongHash { name: self.name.clone(), path, found, wanted: self.sha256.clone() });
         }
         Ok(bytes)
+    }
+}
+
+/// What a table of points must be like, for error messages.
+pub(crate) const TABLE_FORM: &str = "d2 must grow with fmr, extrapolated points be stricter than all measured ones, \
+                                     and 64 points be enough";
+
+/// Lower-case hex sha256.
+#[must_use]
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The path and the text of a card.
+pub(crate) fn read(models: &Path, name: &str) -> Result<(PathBuf, String), VisionError> {
+    let path = models.join(format!("{name}.toml"));
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok((path, text)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Err(VisionError::NoCard { name: name.into(), path, present: present(models) })
+        }
+        Err(source) => Err(VisionError::Io { path, source }),
     }
 }
 

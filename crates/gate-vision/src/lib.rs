@@ -5,11 +5,13 @@
 //!                                            └────▶ Encoder ──▶ unit vector
 //! ```
 //!
-//! A network is described by a [`card::Card`]; [`Vision`] holds the two networks that every program needs.
+//! A network is described by a [`card::Card`]; [`Vision`] holds the two networks that every program needs. How vectors are
+//! compared, and how often strangers come near, is a [`Comparer`]'s.
 #![forbid(unsafe_code)]
 
 pub mod align;
 pub mod card;
+pub mod comparer;
 mod detect;
 mod encode;
 mod error;
@@ -17,6 +19,7 @@ mod onnx;
 pub mod photo;
 mod runtime;
 
+pub use comparer::Comparer;
 pub use detect::Detector;
 pub use encode::Encoder;
 pub use error::VisionError;
