@@ -8,7 +8,6 @@ use crate::refusal::{Exit, Refusal};
 use crate::when;
 use anyhow::{Result, anyhow};
 use gate_core::policy::QualityPolicy;
-use gate_core::similarity::dissimilarity;
 use gate_site::Members;
 use gate_store::Store;
 use gate_vision::Vision;
@@ -52,7 +51,8 @@ struct Unseen {
 pub fn identify(desk: &Desk, args: &Identify) -> Result<Exit> {
     let store = desk.store_to_read()?;
     let mut vision = desk.site.vision()?;
-    let members = desk.site.members(&store, vision.encoder().card())?;
+    let encoder = vision.encoder().card();
+    let members = desk.site.members(&store, encoder, &desk.site.comparer(encoder)?)?;
     tracing::info!("{}", members.tau().explain());
     let describe = if desk.json { HashMap::new() } else { descriptions(&store)? };
     let mut exit = Exit::Done;
@@ -154,7 +154,8 @@ pub fn verify(desk: &Desk, args: &Verify) -> Result<Exit> {
     let mut vision = desk.site.vision()?;
     let probe = face::largest(&mut vision, &args.photo, desk.site.config.policy.bystander_ratio)?;
     let card = vision.encoder().card();
-    let members = desk.site.members(&store, card)?;
+    let comparer = desk.site.comparer(card)?;
+    let members = desk.site.members(&store, card, &comparer)?;
     let (d2, references) = Known::new(&members).nearest_own(&args.id, &probe).ok_or_else(|| {
         anyhow!(
             "`{}` has no usable reference made by the encoder {:?}: add one with `enroll-tool add --id {} --more`",
@@ -163,7 +164,7 @@ pub fn verify(desk: &Desk, args: &Verify) -> Result<Exit> {
             args.id
         )
     })?;
-    let tau = desk.site.tau(card, references)?.d2;
+    let tau = desk.site.tau(&comparer, references).d2;
     let matched = d2 <= tau;
     let verdict = if matched { "match" } else { "NO match" };
     let mut text =
@@ -194,8 +195,9 @@ pub fn compare(desk: &Desk, args: &Compare) -> Result<Exit> {
     let mut vision = desk.site.vision()?;
     let ratio = desk.site.config.policy.bystander_ratio;
     let (a, b) = (face::largest(&mut vision, &args.a, ratio)?, face::largest(&mut vision, &args.b, ratio)?);
-    let d2 = dissimilarity(&a, &b);
-    let tau = desk.site.tau(vision.encoder().card(), 1)?.d2;
+    let comparer = desk.site.comparer(vision.encoder().card())?;
+    let d2 = comparer.dissimilarity(&a, &b);
+    let tau = desk.site.tau(&comparer, 1).d2;
     let same = d2 <= tau;
     let verdict = if same { "the same person" } else { "two people" };
     desk.answer(&format!("{verdict}   d2 {d2:.3}, tau {tau:.3}"), &Compared { d2, same, tau })?;

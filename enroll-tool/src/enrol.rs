@@ -12,13 +12,13 @@ use gate_core::person::Access;
 use gate_core::picture::Rgb;
 use gate_core::policy::QualityPolicy;
 use gate_core::quality::Quality;
-use gate_core::similarity::dissimilarity;
 use gate_hal::CameraSpec;
 use gate_site::Site;
 use gate_store::{MAX_REFERENCES, NewPerson, NewReference, Store, StoreError};
-use gate_vision::{Portrait, Vision};
+use gate_vision::{Comparer, Portrait, Vision};
 use serde::Serialize;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A reference that may be stored.
@@ -45,6 +45,7 @@ impl Reference {
 pub struct Enroller {
     site: Site,
     vision: Vision,
+    comparer: Arc<Comparer>,
     known: Known,
     policy: QualityPolicy,
     keep_picture: bool,
@@ -59,10 +60,12 @@ impl Enroller {
     pub fn new(desk: &Desk, store: &Store, keep_picture: bool, allow_duplicate: bool) -> Result<Self> {
         let site = desk.site.clone();
         let vision = site.vision()?;
-        let members = site.members(store, vision.encoder().card())?;
+        let encoder = vision.encoder().card();
+        let comparer = site.comparer(encoder)?;
+        let members = site.members(store, encoder, &comparer)?;
         let policy = site.config.enrol_quality();
         let keep_picture = keep_picture || site.config.enrol.keep_picture;
-        Ok(Self { known: Known::new(&members), site, vision, policy, keep_picture, allow_duplicate })
+        Ok(Self { known: Known::new(&members), site, comparer, vision, policy, keep_picture, allow_duplicate })
     }
 
     /// The encoder's hash, which goes with every reference.
@@ -137,8 +140,8 @@ impl Enroller {
     /// # Errors
     /// The refusal.
     pub fn same_person(&self, reference: &Reference, others: &[Reference]) -> Result<()> {
-        let tau = self.site.tau(self.vision.encoder().card(), 1)?.d2;
-        let unlike = others.iter().find(|other| dissimilarity(&other.vector, &reference.vector) > tau);
+        let tau = self.site.tau(&self.comparer, 1).d2;
+        let unlike = others.iter().find(|other| self.comparer.dissimilarity(&other.vector, &reference.vector) > tau);
         let Some(other) = unlike else { return Ok(()) };
         Err(refuse(format!(
             "{}: not the same person as on {}: give pictures of one person only",
@@ -153,7 +156,7 @@ impl Enroller {
     pub fn same_as_enrolled(&self, id: &str, reference: &Reference) -> Result<()> {
         // Somebody enrolled with another encoder only cannot be compared: this is how they come back.
         let Some((d2, references)) = self.known.nearest_own(id, &reference.vector) else { return Ok(()) };
-        let tau = self.site.tau(self.vision.encoder().card(), references)?.d2;
+        let tau = self.site.tau(&self.comparer, references).d2;
         if d2 <= tau {
             return Ok(());
         }
@@ -170,7 +173,7 @@ impl Enroller {
     /// The refusal, which names the other.
     pub fn nobody_else(&self, id: &str, reference: &Reference, references: usize) -> Result<()> {
         let Some((other, d2)) = self.known.nearest_other(id, &reference.vector) else { return Ok(()) };
-        let tau = self.site.tau(self.vision.encoder().card(), references)?.d2;
+        let tau = self.site.tau(&self.comparer, references).d2;
         if d2 > tau {
             return Ok(());
         }

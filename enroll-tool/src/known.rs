@@ -1,8 +1,9 @@
 //! The references of everybody enrolled, to find out who looks like somebody already there.
 
-use gate_core::similarity::dissimilarity;
 use gate_site::Members;
+use gate_vision::Comparer;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// References and whose they are. Grows while many are enrolled.
 pub struct Known {
@@ -11,6 +12,7 @@ pub struct Known {
     /// Index into `ids`, one a vector.
     owners: Vec<usize>,
     ids: Vec<String>,
+    comparer: Arc<Comparer>,
 }
 
 impl Known {
@@ -21,7 +23,13 @@ impl Known {
         let ids = stored.people.iter().map(|person| person.id.clone()).collect();
         let index: HashMap<_, _> = stored.people.iter().enumerate().map(|(i, person)| (person.key, i)).collect();
         let owners = stored.owners.iter().filter_map(|key| index.get(key).copied()).collect();
-        Self { dim: stored.dim, vectors: stored.references.clone(), owners, ids }
+        Self {
+            dim: stored.dim,
+            vectors: stored.references.clone(),
+            owners,
+            ids,
+            comparer: Arc::clone(members.comparer()),
+        }
     }
 
     /// How many references there are.
@@ -34,7 +42,7 @@ impl Known {
     pub fn push<'a>(&mut self, id: &str, vectors: impl Iterator<Item = &'a [f32]>) {
         self.ids.push(id.to_owned());
         for vector in vectors {
-            self.vectors.extend_from_slice(vector);
+            self.vectors.extend_from_slice(&self.comparer.adapt(vector));
             self.owners.push(self.ids.len() - 1);
         }
     }
@@ -54,7 +62,8 @@ impl Known {
     }
 
     fn rows(&self, probe: &[f32]) -> impl Iterator<Item = (&str, f32)> {
+        let (probe, comparison) = (self.comparer.adapt(probe), self.comparer.comparison());
         let rows = self.vectors.chunks_exact(self.dim.max(1)).zip(&self.owners);
-        rows.map(move |(row, owner)| (self.ids[*owner].as_str(), dissimilarity(row, probe)))
+        rows.map(move |(row, owner)| (self.ids[*owner].as_str(), comparison.compare(row, &probe)))
     }
 }

@@ -52,8 +52,9 @@ pub fn bench(site: &Site, args: &BenchArgs) -> Result<()> {
         None => vec![portrait_frame(&site.config.vision.models)?],
     };
     let dim = vision.encoder().dim();
-    let tau = site.tau(&card, args.people as usize)?;
-    let members = Arc::new(Members::new(strangers(args.people, dim), tau));
+    let comparer = site.comparer(&card)?;
+    let tau = site.tau(&comparer, args.people as usize);
+    let members = Arc::new(Members::new(strangers(args.people, dim), comparer, tau));
     let mut gate = Gate::new(vision, members, site.config.policy(tau.d2));
     let measured = measure(&mut gate, &frames, args.frames as usize)?;
     let size = format!("{}x{}", frames[0].width_px, frames[0].height_px);

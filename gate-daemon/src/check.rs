@@ -1,6 +1,7 @@
 //! `check`, the doctor: everything the gate needs, a line each, and what to do about what fails.
 
 use anyhow::{Context, Result, bail};
+use gate_config::FpirUnmet;
 use gate_hal::{Clock, Frame, SystemClock, board, open, open_output};
 use gate_site::Site;
 use gate_vision::Vision;
@@ -103,11 +104,15 @@ fn check_store(site: &Site, vision: Option<&Vision>) -> Result<String> {
     let mut found =
         format!("{}, {} people, {} references", site.store_dir().display(), report.people, report.references);
     if let Some(vision) = vision {
-        let members = site.members(&store, vision.encoder().card())?;
+        let encoder = vision.encoder().card();
+        let members = site.members(&store, encoder, &site.comparer(encoder)?)?;
         if members.people().len() < report.people {
             found += &format!(", only {} of them by this encoder", members.people().len());
         }
-        found += &format!("; {}", members.tau().explain());
+        found += &format!("; {} ({})", members.tau().explain(), members.comparer().measured_on());
+        if !members.tau().target_met() && site.config.policy.fpir_unmet == FpirUnmet::Refuse {
+            bail!("{found}. [policy] fpir_unmet = \"refuse\": the gate will not open");
+        }
     }
     Ok(found)
 }

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use gate_site::{Members, Site};
 use gate_store::Store;
+use gate_vision::Comparer;
 use gate_vision::card::Card;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -32,16 +33,19 @@ impl PeopleWatch {
     ///
     /// # Errors
     /// When the store cannot be opened or read at the start.
-    pub fn start(site: Site, encoder: Card) -> Result<(Arc<Members>, Self)> {
+    pub fn start(site: Site, encoder: Card, comparer: Arc<Comparer>) -> Result<(Arc<Members>, Self)> {
         let store = site.open_store_read_only()?;
         // The mark is read before the people: a change in between is loaded twice rather than missed.
         let mark = store.change_mark()?;
-        let members = Arc::new(site.members(&store, &encoder)?);
+        let members = Arc::new(site.members(&store, &encoder, &comparer)?);
         let (news_out, news) = channel();
         let (stop, stopped) = channel();
         let thread = std::thread::Builder::new()
             .name("people".into())
-            .spawn(move || watch(&site, &encoder, store, mark, &news_out, &stopped))
+            .spawn(move || {
+                let people = People { site, encoder, comparer };
+                watch(&people, store, mark, &news_out, &stopped);
+            })
             .context("starting a thread")?;
         Ok((members, Self { news, stop: Some(stop), thread: Some(thread) }))
     }
@@ -62,11 +66,18 @@ impl Drop for PeopleWatch {
     }
 }
 
-fn watch(site: &Site, encoder: &Card, store: Store, mark: u64, news: &Sender<News>, stop: &Receiver<()>) {
+/// Whose people are loaded, and for which comparison.
+struct People {
+    site: Site,
+    encoder: Card,
+    comparer: Arc<Comparer>,
+}
+
+fn watch(people: &People, store: Store, mark: u64, news: &Sender<News>, stop: &Receiver<()>) {
     let mut open = Some((store, mark));
     while matches!(stop.recv_timeout(POLL), Err(RecvTimeoutError::Timeout)) {
         let failed = open.is_none();
-        match look(site, encoder, &mut open) {
+        match look(people, &mut open) {
             Ok(None) => {}
             Ok(Some(members)) => {
                 if news.send(News::Loaded(Arc::new(members))).is_err() {
@@ -85,7 +96,7 @@ fn watch(site: &Site, encoder: &Card, store: Store, mark: u64, news: &Sender<New
 }
 
 /// The people, if they have changed since the last look.
-fn look(site: &Site, encoder: &Card, open: &mut Option<(Store, u64)>) -> Result<Option<Members>> {
+fn look(people: &People, open: &mut Option<(Store, u64)>) -> Result<Option<Members>> {
     if let Some((store, mark)) = open
         && store.change_mark()? == *mark
     {
@@ -93,9 +104,9 @@ fn look(site: &Site, encoder: &Card, open: &mut Option<(Store, u64)>) -> Result<
     }
     // Opened anew: the files may be others than before, a backup for instance.
     *open = None;
-    let store = site.open_store_read_only()?;
+    let store = people.site.open_store_read_only()?;
     let mark = store.change_mark()?;
-    let members = site.members(&store, encoder)?;
+    let members = people.site.members(&store, &people.encoder, &people.comparer)?;
     *open = Some((store, mark));
     Ok(Some(members))
 }

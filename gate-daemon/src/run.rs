@@ -14,6 +14,7 @@ use crate::service::Service;
 use crate::source::{Next, Source};
 use crate::trace::Trace;
 use anyhow::{Context, Result, bail};
+use gate_config::FpirUnmet;
 use gate_core::decision::{Action, Actions, Event, Now};
 use gate_core::gate::{Fault, State};
 use gate_hal::{CameraState, Frame};
@@ -63,6 +64,8 @@ struct Daemon {
     trace: Option<Trace>,
     frame: Frame,
     provider: &'static str,
+    /// The gate stays locked when the stated risk cannot be kept.
+    refuse_unmet: bool,
     relay_tried: Instant,
 }
 
@@ -75,7 +78,10 @@ impl Daemon {
         let events = EventLog::open(site.config.events.file.as_deref())?;
         let trace = options.trace.as_deref().map(Trace::create).transpose()?;
         let vision = site.vision()?;
-        let (members, people) = PeopleWatch::start(site.clone(), vision.encoder().card().clone())?;
+        let encoder = vision.encoder().card().clone();
+        let comparer = site.comparer(&encoder)?;
+        tracing::info!(comparison = comparer.name(), impostors = comparer.measured_on(), "comparison loaded");
+        let (members, people) = PeopleWatch::start(site.clone(), encoder, comparer)?;
         let provider = site.vision_options().session.provider.name();
         tracing::info!(runtime = %vision.runtime_path().display(), provider, "networks loaded");
         let policy = site.config.policy(members.tau().d2);
@@ -90,9 +96,11 @@ impl Daemon {
             trace,
             frame: Frame::empty(),
             provider,
+            refuse_unmet: site.config.policy.fpir_unmet == FpirUnmet::Refuse,
             relay_tried: began,
         };
         daemon.tell_gallery();
+        daemon.weigh_risk();
         if let Some(detail) = daemon.source.describe() {
             daemon.events.write(&Record::Camera { state: "opened", detail: &detail }, daemon.source.now());
         }
@@ -216,6 +224,7 @@ impl Daemon {
             Some(News::Loaded(members)) => {
                 self.gate.replace(members);
                 self.tell_gallery();
+                self.weigh_risk();
                 self.gate.decider().clear(Fault::Store, now)
             }
             Some(News::Failed(why)) => {
@@ -245,6 +254,22 @@ impl Daemon {
         if self.outputs.relay(false).is_ok() || self.outputs.open_relay().is_ok() {
             let now = self.source.now();
             let actions = self.gate.decider().clear(Fault::Relay, now);
+            self.act(&actions, now);
+        }
+    }
+
+    /// Where the policy says so, a risk that cannot be kept keeps the gate locked.
+    fn weigh_risk(&mut self) {
+        let (now, unmet) = (self.source.now(), !self.gate.members().tau().target_met());
+        let had = self.gate.decider().has(Fault::Risk);
+        if unmet && self.refuse_unmet {
+            if !had {
+                tracing::error!("[policy] fpir_unmet = \"refuse\": the gate stays locked until the risk can be kept");
+            }
+            let actions = self.gate.decider().fault(Fault::Risk, now);
+            self.act(&actions, now);
+        } else if had {
+            let actions = self.gate.decider().clear(Fault::Risk, now);
             self.act(&actions, now);
         }
     }

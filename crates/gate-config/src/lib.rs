@@ -25,8 +25,8 @@ use serde::{Deserialize, Serialize};
 pub use error::{ConfigError, Fault};
 pub use schema::schema;
 pub use sections::{
-    ActiveLevel, Camera, CameraFormat, Driver, Enrol, Events, Lamps, Log, PolicySection, Provider, Quality, Relay,
-    ReplayPace, SeveralFaces, Store, Vision,
+    ActiveLevel, Camera, CameraFormat, Driver, Enrol, Events, FpirUnmet, Lamps, Log, PolicySection, Provider, Quality,
+    Relay, ReplayPace, SeveralFaces, Store, Vision,
 };
 
 /// Longest configuration file that is read, bytes.

@@ -14,7 +14,13 @@ impl Config {
         if let Some(path) = self.camera.source.strip_prefix("replay:") {
             self.camera.source = format!("replay:{}", folder.join(path).display());
         }
-        let paths = [&mut self.relay.trace, &mut self.vision.runtime, &mut self.store.key_file, &mut self.events.file];
+        let paths = [
+            &mut self.relay.trace,
+            &mut self.vision.runtime,
+            &mut self.policy.calibration,
+            &mut self.store.key_file,
+            &mut self.events.file,
+        ];
         for path in paths.into_iter().flatten().filter(|path| path.as_os_str() != "-") {
             *path = folder.join(&*path);
         }

@@ -231,9 +231,18 @@ pub struct PolicySection {
     /// How often a stranger may be taken for somebody, per search of the whole gallery; the threshold follows from it.
     #[schemars(extend("exclusiveMinimum" = 0.0), range(max = 0.5))]
     pub fpir_target: f64,
+    /// What happens when that risk cannot be kept with so many people: the gate warns, or refuses to arm.
+    pub fpir_unmet: FpirUnmet,
     /// The threshold by hand: largest dissimilarity d² of one person's faces. Wins over fpir_target.
     #[schemars(range(min = 0.0, max = 4.0))]
     pub tau: Option<f32>,
+    /// How two faces are compared: distance, or a learned comparison's name (logistic, chi_square ...), whose card is
+    /// models/ENCODER-NAME.toml.
+    #[schemars(length(min = 1))]
+    pub comparison: String,
+    /// This site's calibration, made by gate-lab calibrate; without it the cards' own measurements count.
+    #[schemars(length(min = 1))]
+    pub calibration: Option<PathBuf>,
     /// Least distance in d² to the second-best person; less is too close to call.
     #[schemars(range(min = 0.0, max = 4.0))]
     pub margin_d2: f32,
@@ -263,7 +272,10 @@ impl Default for PolicySection {
     fn default() -> Self {
         Self {
             fpir_target: 1e-3,
+            fpir_unmet: FpirUnmet::Warn,
             tau: None,
+            comparison: "distance".to_owned(),
+            calibration: None,
             margin_d2: 0.05,
             agreeing_frames: 3,
             window_ms: 1_500,
@@ -274,6 +286,18 @@ impl Default for PolicySection {
             bystander_ratio: 0.5,
         }
     }
+}
+
+/// What happens when the stated risk cannot be kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum FpirUnmet {
+    /// The log says so, loudly, and the gate works.
+    #[default]
+    Warn,
+    /// The gate stays locked until the risk can be kept.
+    Refuse,
 }
 
 /// What happens when two people stand at the gate.

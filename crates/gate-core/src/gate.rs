@@ -24,11 +24,13 @@ pub enum Fault {
     Relay,
     /// People and references cannot be read.
     Store,
+    /// The risk that the owner stated cannot be kept with so many people, and the policy says not to open then.
+    Risk,
 }
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Fault; 4] = [Fault::Camera, Fault::Model, Fault::Relay, Fault::Store];
+    pub const ALL: [Fault; 5] = [Fault::Camera, Fault::Model, Fault::Relay, Fault::Store, Fault::Risk];
 
     /// The fault's name in events.
     #[must_use]
@@ -38,6 +40,7 @@ impl Fault {
             Fault::Model => "model",
             Fault::Relay => "relay",
             Fault::Store => "store",
+            Fault::Risk => "risk",
         }
     }
 

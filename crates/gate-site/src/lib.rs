@@ -4,16 +4,19 @@
 //! for the staff's tool: which camera, which relay, which networks, whose references, which threshold.
 #![forbid(unsafe_code)]
 
+pub mod calibration;
 mod members;
 
+pub use calibration::Calibration;
 pub use members::{Members, Tau, TauSource};
 
 use gate_config::{ActiveLevel, CameraFormat, Config, ConfigError, Driver, Provider, ReplayPace};
 use gate_hal::{CameraOptions, CameraSpec, OutputSpec, Pace, PixelFormat, SpecError};
 use gate_store::{KeySource, SiteKey, Store, StoreError, StoredGallery};
 use gate_vision::card::Card;
-use gate_vision::{SessionOptions, Vision, VisionError, VisionOptions};
+use gate_vision::{Comparer, SessionOptions, Vision, VisionError, VisionOptions};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where an installed gate has its configuration.
@@ -41,11 +44,13 @@ pub enum SiteError {
         /// The number.
         line: u32,
     },
-    /// The encoder's card cannot be used for a threshold.
-    #[error("model {encoder:?}: its card has no impostor distribution to derive a threshold from")]
-    NoImpostors {
-        /// The card.
-        encoder: String,
+    /// The site's calibration.
+    #[error("[policy] calibration: {}: {why}. Make it anew with gate-lab calibrate, or take the key out", path.display())]
+    Calibration {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
     },
 }
 
@@ -129,31 +134,35 @@ impl Site {
         Ok(Store::open_read_only(self.store_dir(), &SiteKey::load(&self.key_source())?)?)
     }
 
+    /// How faces are compared here: the configured comparison, with the site's own impostor distribution where it has one.
+    ///
+    /// # Errors
+    /// When a card or the calibration is missing, damaged or made for something else.
+    pub fn comparer(&self, encoder: &Card) -> Result<Arc<Comparer>, SiteError> {
+        let policy = &self.config.policy;
+        let comparer = Comparer::load(&self.config.vision.models, encoder, &policy.comparison)?;
+        let Some(path) = &policy.calibration else { return Ok(Arc::new(comparer)) };
+        let (calibration, table) = Calibration::load(path, encoder, &policy.comparison)?;
+        Ok(Arc::new(comparer.with_impostors(table, calibration.impostors.measured_on)))
+    }
+
     /// Loads everybody whom this encoder can recognise, and derives the threshold. What cannot be loaded is told.
     ///
     /// # Errors
-    /// When the store cannot be read or the card has no impostor distribution.
-    pub fn members(&self, store: &Store, encoder: &Card) -> Result<Members, SiteError> {
+    /// When the store cannot be read.
+    pub fn members(&self, store: &Store, encoder: &Card, comparer: &Arc<Comparer>) -> Result<Members, SiteError> {
         let dim = encoder.encoding.as_ref().map_or(0, |e| e.dim);
         let stored = store.gallery(&encoder.sha256, dim)?;
         tell_what_is_missing(&stored, &encoder.name);
-        let tau = self.tau(encoder, stored.owners.len())?;
-        Ok(Members::new(stored, tau))
+        let tau = self.tau(comparer, stored.owners.len());
+        Ok(Members::new(stored, Arc::clone(comparer), tau))
     }
 
     /// The threshold for a gallery of this many references.
-    ///
-    /// # Errors
-    /// When the card has no impostor distribution.
-    pub fn tau(&self, encoder: &Card, references: usize) -> Result<Tau, SiteError> {
+    #[must_use]
+    pub fn tau(&self, comparer: &Comparer, references: usize) -> Tau {
         let policy = &self.config.policy;
-        let fpir_target = policy.fpir_target;
-        if let Some(d2) = policy.tau {
-            return Ok(Tau { d2, source: TauSource::ByHand, references, fpir_target });
-        }
-        let table = encoder.impostor_table().ok_or_else(|| SiteError::NoImpostors { encoder: encoder.name.clone() })?;
-        let threshold = table.threshold(fpir_target, references);
-        Ok(Tau { d2: threshold.tau, source: TauSource::Derived(threshold), references, fpir_target })
+        Tau::derive(comparer.impostors(), policy.tau, policy.fpir_target, references)
     }
 
     /// The configured camera.

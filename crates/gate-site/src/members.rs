@@ -3,15 +3,20 @@
 use gate_core::decision::{Identification, Lookup};
 use gate_core::gallery::{Gallery, Nearest};
 use gate_core::person::PersonKey;
-use gate_core::threshold::Threshold;
+use gate_core::threshold::{ImpostorTable, Threshold, fpir};
 use gate_store::{GalleryPerson, StoredGallery};
+use gate_vision::Comparer;
+use std::sync::Arc;
 
 /// Why this threshold is in force.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TauSource {
     /// The owner wrote it into the configuration.
-    ByHand,
-    /// Derived from the stated risk, the gallery's size and the encoder's measured impostor distribution.
+    ByHand {
+        /// The FPIR at it, at most; `None` where the impostor distribution does not reach.
+        fpir: Option<f64>,
+    },
+    /// Derived from the stated risk, the gallery's size and the impostor distribution.
     Derived(Threshold),
 }
 
@@ -29,11 +34,22 @@ pub struct Tau {
 }
 
 impl Tau {
-    /// Whether the stated risk is kept, as far as the card's measurements go. A threshold set by hand makes no claim.
+    /// The threshold set by hand, if one is, or else the one that the stated risk calls for.
+    #[must_use]
+    pub fn derive(impostors: &ImpostorTable, by_hand: Option<f32>, fpir_target: f64, references: usize) -> Self {
+        if let Some(d2) = by_hand {
+            let fpir = impostors.fmr_at(d2).map(|fmr| fpir(fmr, references));
+            return Self { d2, source: TauSource::ByHand { fpir }, references, fpir_target };
+        }
+        let threshold = impostors.threshold(fpir_target, references);
+        Self { d2: threshold.tau, source: TauSource::Derived(threshold), references, fpir_target }
+    }
+
+    /// Whether the stated risk is kept, as far as the impostor distribution tells.
     #[must_use]
     pub fn target_met(&self) -> bool {
         match self.source {
-            TauSource::ByHand => true,
+            TauSource::ByHand { fpir } => fpir.is_some_and(|fpir| fpir <= self.fpir_target),
             TauSource::Derived(threshold) => threshold.target_met,
         }
     }
@@ -43,14 +59,32 @@ impl Tau {
     pub fn explain(&self) -> String {
         let Tau { d2, references, fpir_target, .. } = self;
         match self.source {
-            TauSource::ByHand => format!("tau = {d2:.3}, set by hand in [policy] tau; no error rate is claimed for it"),
-            TauSource::Derived(t) if t.target_met => format!(
-                "tau = {d2:.3}: FPIR {fpir_target:.1e} at N = {references} references needs FMR {:.2e} per comparison",
-                t.fmr_needed
+            TauSource::ByHand { fpir: Some(fpir) } => {
+                let verdict = if self.target_met() { "within" } else { "ABOVE" };
+                format!(
+                    "tau = {d2:.3}, set by hand in [policy] tau: FPIR is at most {fpir:.1e} at N = {references} \
+                     references, {verdict} the target of {fpir_target:.1e}"
+                )
+            }
+            TauSource::ByHand { fpir: None } => format!(
+                "tau = {d2:.3}, set by hand in [policy] tau, looser than anything that was measured: no error rate can \
+                 be stated for it"
             ),
+            TauSource::Derived(t) if t.target_met => {
+                let fitted = if t.extrapolated {
+                    ", beyond what was measured: the strict end of a fitted tail's interval"
+                } else {
+                    ""
+                };
+                format!(
+                    "tau = {d2:.3}: FPIR {fpir_target:.1e} at N = {references} references needs FMR {:.2e} per \
+                     comparison{fitted}",
+                    t.fmr_needed
+                )
+            }
             TauSource::Derived(t) => format!(
-                "tau = {d2:.3}, the strictest that was measured, and still NOT enough: FPIR {fpir_target:.1e} at \
-                 N = {references} references needs FMR {:.2e} per comparison, which this encoder's card does not support; \
+                "tau = {d2:.3}, the strictest there is, and still NOT enough: FPIR {fpir_target:.1e} at \
+                 N = {references} references needs FMR {:.2e} per comparison, which is beyond the impostor distribution; \
                  FPIR is about {:.1e}. Raise [policy] fpir_target, enrol fewer people, or use a better encoder",
                 t.fmr_needed, t.fpir
             ),
@@ -62,14 +96,23 @@ impl Tau {
 #[derive(Debug)]
 pub struct Members {
     stored: StoredGallery,
+    comparer: Arc<Comparer>,
     tau: Tau,
 }
 
 impl Members {
-    /// Puts loaded references and a threshold together.
+    /// Puts loaded references, the way they are compared, and a threshold together.
     #[must_use]
-    pub fn new(stored: StoredGallery, tau: Tau) -> Self {
-        Self { stored, tau }
+    pub fn new(stored: StoredGallery, comparer: Arc<Comparer>, tau: Tau) -> Self {
+        let references = comparer.adapt(stored.references).into_owned();
+        let stored = StoredGallery { dim: comparer.dim(), references, ..stored };
+        Self { stored, comparer, tau }
+    }
+
+    /// How faces are compared.
+    #[must_use]
+    pub fn comparer(&self) -> &Arc<Comparer> {
+        &self.comparer
     }
 
     /// The threshold that their number calls for.
@@ -84,7 +127,7 @@ impl Members {
         &self.stored.people
     }
 
-    /// The loaded rows and what could not be loaded.
+    /// The loaded rows, through the comparer's adapter, and what could not be loaded.
     #[must_use]
     pub fn stored(&self) -> &StoredGallery {
         &self.stored
@@ -96,10 +139,11 @@ impl Members {
         self.stored.people.binary_search_by_key(&key, |p| p.key).ok().map(|i| &self.stored.people[i])
     }
 
-    /// The nearest person to `probe` (a unit vector) and the distance to the next.
+    /// The nearest person to `probe` (the encoder's vector) and the distance to the next.
     #[must_use]
     pub fn search(&self, probe: &[f32]) -> Option<Nearest> {
-        Gallery::new(self.stored.dim, &self.stored.references, &self.stored.owners)?.search(probe)
+        let gallery = Gallery::new(self.stored.dim, &self.stored.references, &self.stored.owners)?;
+        gallery.search(&self.comparer.adapt(probe), &self.comparer.comparison())
     }
 
     /// The same, as the decider takes it.

@@ -12,6 +12,7 @@ use crate::error::VisionError;
 use gate_core::comparison::{Adapter, Comparison, Head};
 use gate_core::threshold::ImpostorTable;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::path::Path;
 
 /// The name of the plain comparison, which needs no card.
@@ -218,7 +219,8 @@ impl Comparer {
     /// Maps the encoder's vectors, one after the other, to those that are compared. One that cannot be mapped (of no
     /// direction) becomes NaN, which is never near to anything.
     #[must_use]
-    pub fn adapt(&self, vectors: Vec<f32>) -> Vec<f32> {
+    pub fn adapt<'a>(&self, vectors: impl Into<Cow<'a, [f32]>>) -> Cow<'a, [f32]> {
+        let vectors = vectors.into();
         let Some((weights, bias)) = &self.adapter else { return vectors };
         let dim = bias.len();
         let mut out = vec![f32::NAN; vectors.len() / self.dim_in.max(1) * dim];
@@ -229,13 +231,13 @@ impl Comparer {
                 }
             }
         }
-        out
+        Cow::Owned(out)
     }
 
     /// How unlike two of the encoder's vectors are.
     #[must_use]
     pub fn dissimilarity(&self, a: &[f32], b: &[f32]) -> f32 {
-        self.comparison().compare(&self.adapt(a.to_vec()), &self.adapt(b.to_vec()))
+        self.comparison().compare(&self.adapt(a), &self.adapt(b))
     }
 }
 
@@ -328,7 +330,7 @@ mod tests {
         let (dir, encoder) = models(&LEARNED.replace("[head]", &adapter));
         fs::write(dir.path().join("t.f32"), &turned).unwrap();
         let comparer = Comparer::load(dir.path(), &encoder, "logistic").unwrap();
-        assert_eq!(comparer.adapt(vec![0.6, 0.8, 1.0, 0.0]), [0.8, -0.6, 0.0, -1.0]);
+        assert_eq!(*comparer.adapt(vec![0.6, 0.8, 1.0, 0.0]), [0.8, -0.6, 0.0, -1.0]);
         assert!(comparer.adapt(vec![0.0, 0.0]).iter().all(|x| x.is_nan()));
         fs::write(dir.path().join("t.f32"), &turned[..20]).unwrap();
         let error = Comparer::load(dir.path(), &encoder, "logistic").unwrap_err().to_string();
