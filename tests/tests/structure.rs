@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const PROGRAMS: [&str; 2] = ["gate-daemon", "enroll-tool"];
+const PROGRAMS: [&str; 3] = ["gate-daemon", "enroll-tool", "gate-lab"];
 
 fn metadata() -> Metadata {
     MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().unwrap()
@@ -54,6 +54,19 @@ fn networks_store_and_hardware_know_nothing_of_each_other() {
     for name in ["gate-vision", "gate-store", "gate-hal"] {
         let reached = reached_by(&metadata, name);
         assert_eq!(reached.intersection(&apart).count(), 0, "{name} reaches {reached:?}");
+    }
+}
+
+#[test]
+fn what_measures_and_what_learns_is_pure() {
+    let metadata = metadata();
+    let house = |name: &str| -> BTreeSet<String> { reached_by(&metadata, name) };
+    assert_eq!(house("gate-stats"), only(["gate-core"]));
+    assert_eq!(house("gate-learn"), only(["gate-core", "gate-onnx"]));
+    // What only engineers need never gets into the gate.
+    for program in ["gate-daemon", "enroll-tool"] {
+        let reached = house(program);
+        assert!(!reached.contains("gate-stats") && !reached.contains("gate-learn"), "{program} reaches {reached:?}");
     }
 }
 
