@@ -39,6 +39,18 @@ pub fn normalise(v: &mut [f32]) -> bool {
     true
 }
 
+/// unit(v - mean) in place; `false` when the lengths differ, or the result is not finite or has no length.
+#[must_use]
+pub fn centre(v: &mut [f32], mean: &[f32]) -> bool {
+    if v.len() != mean.len() {
+        return false;
+    }
+    for (x, m) in v.iter_mut().zip(mean) {
+        *x -= m;
+    }
+    normalise(v)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

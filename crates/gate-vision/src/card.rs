@@ -95,6 +95,10 @@ pub fn impostor_table(points: &[Point]) -> Option<ImpostorTable> {
 pub struct Encoding {
     /// Length of the vector.
     pub dim: usize,
+    /// The mean face: the mean of people's vectors, one for each person. It is taken from every vector before vectors are
+    /// compared, since what all faces share tells nobody apart. Empty: nothing is taken.
+    #[serde(default)]
+    pub mean: Vec<f32>,
     /// What the impostor distribution was measured on, for a person to read.
     pub measured_on: String,
     /// Impostor comparisons behind it.

@@ -4,12 +4,13 @@
 //! distribution measured for them. References stay what the encoder made, so changing the comparison enrols nobody anew.
 //!
 //! ```text
-//! encoder's vector ──[adapter]──▶ unit vector ──[head], or d²──▶ dissimilarity ──[impostors]──▶ tau
+//! encoder's vector ──minus the card's mean face──▶ ──[adapter]──▶ unit vector ──[head], or d²──▶ dissimilarity
 //! ```
 
-use crate::card::{Card, Job, Point, TABLE_FORM, impostor_table, read, sha256_hex};
+use crate::card::{Card, Encoding, Job, Point, TABLE_FORM, impostor_table, read, sha256_hex};
 use crate::error::VisionError;
 use gate_core::comparison::{Adapter, Comparison, Head};
+use gate_core::similarity::centre;
 use gate_core::threshold::ImpostorTable;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -127,6 +128,8 @@ impl ComparisonCard {
 pub struct Comparer {
     name: String,
     dim_in: usize,
+    /// The mean face; empty where the encoder's card has none.
+    mean: Vec<f32>,
     /// Weights and bias.
     adapter: Option<(Vec<f32>, Vec<f32>)>,
     head: Option<HeadWeights>,
@@ -146,7 +149,8 @@ impl Comparer {
         let card = ComparisonCard::load(models, encoder, comparison)?;
         let path = models.join(format!("{}.toml", card.name));
         let bad = |why: String| VisionError::BadCard { path: path.clone(), why };
-        let dim_in = encoder.encoding.as_ref().map_or(0, |e| e.dim);
+        let plain = Self::distance(models, encoder)?;
+        let dim_in = plain.dim_in;
         let adapter = card.adapter.as_ref().map(|file| file.load(models, dim_in)).transpose()?;
         let dim = card.adapter.as_ref().map_or(dim_in, |adapter| adapter.dim);
         if let Some(head) = &card.head {
@@ -158,7 +162,7 @@ impl Comparer {
         let impostors = impostor_table(&card.impostors.points)
             .ok_or_else(|| bad(format!("[impostors] points make no sense; {TABLE_FORM}")))?;
         let measured_on = card.impostors.measured_on;
-        Ok(Self { name: comparison.into(), dim_in, adapter, head: card.head, impostors, measured_on })
+        Ok(Self { name: comparison.into(), adapter, head: card.head, impostors, measured_on, ..plain })
     }
 
     /// The plain distance of the encoder's vectors.
@@ -167,8 +171,12 @@ impl Comparer {
         let no_table =
             || VisionError::BadCard { path, why: format!("an encoder needs [encoding] impostors; {TABLE_FORM}") };
         let (encoding, impostors) = encoder.encoding.as_ref().zip(encoder.impostor_table()).ok_or_else(no_table)?;
-        let (dim_in, measured_on) = (encoding.dim, encoding.measured_on.clone());
-        Ok(Self { name: DISTANCE.into(), dim_in, adapter: None, head: None, impostors, measured_on })
+        let Encoding { dim, mean, measured_on, .. } = encoding.clone();
+        if !(mean.is_empty() || mean.len() == dim && mean.iter().all(|x| x.is_finite())) {
+            let path = models.join(format!("{}.toml", encoder.name));
+            return Err(VisionError::BadCard { path, why: format!("[encoding] mean must have {dim} finite numbers") });
+        }
+        Ok(Self { name: DISTANCE.into(), dim_in: dim, mean, adapter: None, head: None, impostors, measured_on })
     }
 
     /// The same comparison with another impostor distribution: the one measured at a site, say.
@@ -220,7 +228,7 @@ impl Comparer {
     /// direction) becomes NaN, which is never near to anything.
     #[must_use]
     pub fn adapt<'a>(&self, vectors: impl Into<Cow<'a, [f32]>>) -> Cow<'a, [f32]> {
-        let vectors = vectors.into();
+        let vectors = self.centred(vectors.into());
         let Some((weights, bias)) = &self.adapter else { return vectors };
         let dim = bias.len();
         let mut out = vec![f32::NAN; vectors.len() / self.dim_in.max(1) * dim];
@@ -232,6 +240,20 @@ impl Comparer {
             }
         }
         Cow::Owned(out)
+    }
+
+    /// Takes the mean face out.
+    fn centred<'a>(&self, vectors: Cow<'a, [f32]>) -> Cow<'a, [f32]> {
+        if self.mean.is_empty() {
+            return vectors;
+        }
+        let mut vectors = vectors.into_owned();
+        for vector in vectors.chunks_exact_mut(self.dim_in) {
+            if !centre(vector, &self.mean) {
+                vector.fill(f32::NAN);
+            }
+        }
+        Cow::Owned(vectors)
     }
 
     /// How unlike two of the encoder's vectors are.
@@ -335,6 +357,26 @@ mod tests {
         fs::write(dir.path().join("t.f32"), &turned[..20]).unwrap();
         let error = Comparer::load(dir.path(), &encoder, "logistic").unwrap_err().to_string();
         assert!(error.contains("sha256"), "{error}");
+    }
+
+    #[test]
+    fn the_mean_face_is_taken_out_before_anything_is_compared() {
+        let (dir, _) = models(LEARNED);
+        let centred = ENCODER.replace("dim = 2", "dim = 2\nmean = [0.2, 0.8]");
+        fs::write(dir.path().join("tiny.toml"), centred).unwrap();
+        let encoder = Card::load(dir.path(), "tiny", Job::Encode).unwrap();
+        let plain = Comparer::load(dir.path(), &encoder, DISTANCE).unwrap();
+        // (0.6, 0.8) becomes (0.4, 0), and (-0.6, 0.8) becomes (-0.8, 0): opposite.
+        assert!((plain.dissimilarity(&[0.6, 0.8], &[-0.6, 0.8]) - 4.0).abs() < 1e-5);
+        assert!(plain.adapt(vec![0.2, 0.8]).iter().all(|x| x.is_nan()), "the mean face is nobody");
+        let learned = Comparer::load(dir.path(), &encoder, "logistic").unwrap();
+        assert!((learned.dissimilarity(&[0.6, 0.8], &[-0.6, 0.8]) - 2.5).abs() < 1e-5);
+        for bad in ["mean = [0.2]", "mean = [0.2, inf]"] {
+            let text = ENCODER.replace("dim = 2", &format!("dim = 2\n{bad}"));
+            fs::write(dir.path().join("tiny.toml"), text).unwrap();
+            let encoder = Card::load(dir.path(), "tiny", Job::Encode).unwrap();
+            assert!(Comparer::load(dir.path(), &encoder, DISTANCE).is_err(), "{bad}");
+        }
     }
 
     #[test]
