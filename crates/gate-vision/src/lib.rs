@@ -31,6 +31,7 @@ use gate_core::picture::Rgb;
 use gate_core::quality::Quality;
 use photo::Photo;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Which networks to load, and how to run them.
 #[derive(Clone, Debug)]
@@ -51,7 +52,7 @@ pub struct VisionOptions {
 
 /// Detector, encoder and the runtime under them.
 pub struct Vision {
-    runtime: Runtime,
+    runtime: Arc<Runtime>,
     detector: Detector,
     encoder: Encoder,
     detect_max_px: u32,
@@ -73,7 +74,19 @@ impl Vision {
     /// # Errors
     /// When anything is missing, damaged, or does not fit; each error says what to do.
     pub fn load(options: &VisionOptions) -> Result<Self, VisionError> {
-        let runtime = Runtime::load(options.runtime.as_deref(), &options.models)?;
+        Self::on(Arc::new(Runtime::load(options.runtime.as_deref(), &options.models)?), options)
+    }
+
+    /// Loads the library once and the networks `count` times, for as many threads.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_several(options: &VisionOptions, count: usize) -> Result<Vec<Self>, VisionError> {
+        let runtime = Arc::new(Runtime::load(options.runtime.as_deref(), &options.models)?);
+        (0..count).map(|_| Self::on(Arc::clone(&runtime), options)).collect()
+    }
+
+    fn on(runtime: Arc<Runtime>, options: &VisionOptions) -> Result<Self, VisionError> {
         // One after the other: together they would need their memory at the same moment, to save a few milliseconds.
         let encoder = Encoder::load(&runtime, &options.models, &options.encoder, options.session)?;
         let detector = Detector::load(&runtime, &options.models, &options.detector, options.session)?;
