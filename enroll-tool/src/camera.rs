@@ -67,6 +67,7 @@ pub fn capture(
         (Some((_, portrait, frame)), ..) => {
             eprintln!("thank you");
             let picture = frame.view().ok_or_else(|| anyhow!("the camera gave an empty frame"))?;
+            let portrait = enroller.look_closer(picture, portrait)?;
             enroller.reference(picture, &portrait, spec.to_string())
         }
         (None, _, Some(why)) => Err(anyhow!("no picture from {spec}: {why}")),
@@ -154,6 +155,7 @@ fn short(reason: Reason) -> &'static str {
         Reason::TooBright => "less light on the face",
         Reason::Blurred => "hold still",
         Reason::TurnedAway => "turn to the camera",
+        Reason::Unclear => "uncover the face",
         other => other.advice(),
     }
 }

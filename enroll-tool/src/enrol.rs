@@ -12,6 +12,7 @@ use gate_core::person::Access;
 use gate_core::picture::Rgb;
 use gate_core::policy::QualityPolicy;
 use gate_core::quality::Quality;
+use gate_core::reason::Reason;
 use gate_hal::CameraSpec;
 use gate_site::Site;
 use gate_store::{MAX_REFERENCES, NewPerson, NewReference, Store, StoreError};
@@ -117,20 +118,30 @@ impl Enroller {
         Ok(faces.iter().filter_map(|face| gate_vision::portrait(frame, face)).collect())
     }
 
+    /// A face of a frame, looked at closer.
+    ///
+    /// # Errors
+    /// A fault of the networks.
+    pub fn look_closer(&mut self, frame: Rgb<'_>, portrait: Portrait) -> Result<Portrait> {
+        Ok(self.vision.look_closer(frame, &portrait.face)?.unwrap_or(portrait))
+    }
+
     /// The face to enrol among those of a frame, or why there is none.
     ///
     /// # Errors
     /// The first thing that is wrong.
-    pub fn choose<'a>(&self, portraits: &'a [Portrait]) -> Result<&'a Portrait, gate_core::reason::Reason> {
+    pub fn choose<'a>(&self, portraits: &'a [Portrait]) -> Result<&'a Portrait, Reason> {
         face::choose(portraits, &self.policy, self.site.config.policy.bystander_ratio)
     }
 
-    /// Encodes a face that was chosen.
+    /// Encodes a face that was chosen and looked at closer.
     ///
     /// # Errors
-    /// A fault of the networks.
+    /// A refusal when too little of it can be made out, or a fault of the networks.
     pub fn reference(&mut self, picture: Rgb<'_>, portrait: &Portrait, source: String) -> Result<Reference> {
-        let vector = self.vision.encode(&portrait.chip)?.to_vec();
+        let Some(vector) = self.vision.encode_clear(&portrait.chip)?.map(<[f32]>::to_vec) else {
+            return Err(refuse_face(Reason::Unclear, format!("{source}: {}", Reason::Unclear.advice())));
+        };
         let kept = self.keep_picture.then(|| face::kept_picture(picture, &portrait.face.rect)).transpose()?;
         Ok(Reference { source, vector, quality: portrait.quality, picture: kept })
     }

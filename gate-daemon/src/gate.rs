@@ -3,7 +3,7 @@
 //! ```text
 //!  frame ──detect──▶ faces ──track──▶ tracks ──align──▶ chips ──measure──▶ quality
 //!                                                          │ nearest, good enough
-//!                                                          └──encode──▶ probe ──search──▶ lookup
+//!                                                          └──look closer──encode──▶ probe ──search──▶ lookup
 //!                                 sighting (one value, bounded) ◀──────────────────────────┘
 //!                                     └──▶ Decider.step(sighting, now) ──▶ actions
 //! ```
@@ -89,7 +89,7 @@ impl Gate {
         for (place, (portrait, track)) in portraits.iter().zip(tracks).enumerate() {
             self.timings.decide += watch.lap();
             // Faces come largest first: only the nearest can be granted, so only that one is worth an encoding.
-            let lookup = if place == 0 { self.identify(portrait, &mut watch)? } else { Lookup::NotDone };
+            let lookup = if place == 0 { self.identify(picture, portrait, &mut watch)? } else { Lookup::NotDone };
             let face = FaceSighting { track, quality: portrait.quality, lookup };
             self.seen.push(Seen { face: portrait.face, sighting: face });
             // There is room: both hold FACES_MAX.
@@ -101,12 +101,16 @@ impl Gate {
     }
 
     /// Who is this? Asked only of a face that is good enough to be granted on.
-    fn identify(&mut self, portrait: &Portrait, watch: &mut Stopwatch) -> Result<Lookup> {
+    fn identify(&mut self, picture: Rgb<'_>, portrait: &Portrait, watch: &mut Stopwatch) -> Result<Lookup> {
         if portrait.quality.refusal(&self.decider.policy().quality).is_some() {
             return Ok(Lookup::NotDone);
         }
-        let probe = self.vision.encode(&portrait.chip).context("encoding a face")?;
+        let closer = self.vision.look_closer(picture, &portrait.face).context("looking at a face")?;
+        self.timings.detect += watch.lap();
+        let Some(closer) = closer else { return Ok(Lookup::Unclear) };
+        let probe = self.vision.encode_clear(&closer.chip).context("encoding a face")?;
         self.timings.encode = watch.lap();
+        let Some(probe) = probe else { return Ok(Lookup::Unclear) };
         let lookup = self.members.look_up(probe);
         self.timings.search = watch.lap();
         Ok(lookup)

@@ -105,7 +105,7 @@ fn face_trace(seen: &Seen, members: &Members, policy: &QualityPolicy) -> FaceTra
     let (r, quality) = (seen.face.rect, seen.sighting.quality);
     let found = match seen.sighting.lookup {
         Lookup::Found(found) => Some(found),
-        Lookup::NotDone | Lookup::EmptyGallery => None,
+        Lookup::NotDone | Lookup::Unclear | Lookup::EmptyGallery => None,
     };
     FaceTrace {
         rect: [r.x, r.y, r.w, r.h],

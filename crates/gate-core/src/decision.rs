@@ -53,6 +53,8 @@ pub enum Lookup {
     /// The face was not encoded in this frame.
     #[default]
     NotDone,
+    /// The encoder has found too little of a face to compare.
+    Unclear,
     /// Nobody is enrolled.
     EmptyGallery,
     /// The nearest enrolled person.
@@ -278,6 +280,7 @@ impl Decider {
         }
         Some(match face.lookup {
             Lookup::NotDone => Verdict::Silent,
+            Lookup::Unclear => Verdict::Hindered(Reason::Unclear),
             // Compared with nobody, so it says nothing about anybody.
             Lookup::EmptyGallery => Verdict::Hindered(Reason::Unknown),
             Lookup::Found(found) => self.compare(&found),

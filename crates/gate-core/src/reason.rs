@@ -21,6 +21,8 @@ pub enum Reason {
     Blurred,
     /// The head is turned too far to the side, up or down.
     TurnedAway,
+    /// Too little of a face can be made out to tell people apart: covered, or seen badly in some other way.
+    Unclear,
     /// Nobody enrolled is similar enough.
     Unknown,
     /// Two enrolled people are too close to call.
@@ -38,7 +40,7 @@ impl Reason {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every reason, in declaration order.
-    pub const ALL: [Reason; 13] = [
+    pub const ALL: [Reason; 14] = [
         Reason::NoFace,
         Reason::SeveralFaces,
         Reason::TooFar,
@@ -47,6 +49,7 @@ impl Reason {
         Reason::TooBright,
         Reason::Blurred,
         Reason::TurnedAway,
+        Reason::Unclear,
         Reason::Unknown,
         Reason::Ambiguous,
         Reason::NotYetValid,
@@ -66,6 +69,7 @@ impl Reason {
             Reason::TooBright => "TooBright",
             Reason::Blurred => "Blurred",
             Reason::TurnedAway => "TurnedAway",
+            Reason::Unclear => "Unclear",
             Reason::Unknown => "Unknown",
             Reason::Ambiguous => "Ambiguous",
             Reason::NotYetValid => "NotYetValid",
@@ -86,6 +90,9 @@ impl Reason {
             Reason::TooBright => "the face is too bright: less direct light, no sun behind the camera",
             Reason::Blurred => "the face is blurred: hold still, clean the lens",
             Reason::TurnedAway => "the face is turned away: look straight into the camera",
+            Reason::Unclear => {
+                "the face cannot be made out: uncover it (hand, scarf, sunglasses), look into the camera"
+            }
             Reason::Unknown => "not enrolled: ask staff",
             Reason::Ambiguous => "too close to call between two enrolled people: ask staff",
             Reason::NotYetValid => "the admission has not begun: ask staff",

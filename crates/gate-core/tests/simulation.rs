@@ -166,6 +166,7 @@ fn face(visitor: &Visitor, dice: &mut Dice) -> FaceSighting {
     let lookup = match dice.below(20) {
         0 => Lookup::NotDone,
         1 => Lookup::EmptyGallery,
+        2 => Lookup::Unclear,
         _ => Lookup::Found(found),
     };
     let yaw_deg = if visitor.poor && dice.chance(70) { 70.0 } else { 5.0 };

@@ -56,13 +56,16 @@ pub struct Prepare {
 }
 
 /// How a detector's boxes are chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Detection {
     /// Least score of a face, 0..=1.
     pub score_min: f32,
     /// Boxes that overlap a better one by more than this (IoU) are dropped.
     pub nms_iou: f32,
+    /// Sizes to which a face that matters is resized for closer looks, pixels; landmarks are the mean of all looks.
+    #[serde(default)]
+    pub closer_px: Vec<f32>,
 }
 
 /// A point of the impostor distribution.
@@ -99,6 +102,10 @@ pub struct Encoding {
     /// compared, since what all faces share tells nobody apart. Empty: nothing is taken.
     #[serde(default)]
     pub mean: Vec<f32>,
+    /// Least length of the network's output before it is made a unit vector: less, and it has found too little of a face to
+    /// tell people apart (Meng et al.: MagFace, 2021, on length as quality). 0 lets everything through.
+    #[serde(default)]
+    pub length_min: f32,
     /// What the impostor distribution was measured on, for a person to read.
     pub measured_on: String,
     /// Impostor comparisons behind it.

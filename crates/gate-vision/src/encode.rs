@@ -5,7 +5,7 @@ use crate::card::{Card, Channels, Job};
 use crate::error::VisionError;
 use crate::runtime::{Runtime, SessionOptions};
 use gate_core::geometry::CHIP_PX;
-use gate_core::similarity::normalise;
+use gate_core::similarity::{dot, normalise};
 use ort::session::Session;
 use ort::value::TensorRef;
 use std::path::Path;
@@ -58,6 +58,23 @@ impl Encoder {
     /// # Errors
     /// When the network cannot be run, or gives a vector of another length or without direction.
     pub fn encode(&mut self, chip: &[u8; CHIP_BYTES]) -> Result<&[f32], VisionError> {
+        self.run(chip)?;
+        Ok(&self.encoding)
+    }
+
+    /// The same, or `None` when the network's output is shorter than the card's `length_min`: a face that cannot be made
+    /// out well enough to tell people apart.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_clear(&mut self, chip: &[u8; CHIP_BYTES]) -> Result<Option<&[f32]>, VisionError> {
+        let length_min = self.card.encoding.as_ref().map_or(0.0, |e| e.length_min);
+        let length = self.run(chip)?;
+        Ok((length >= length_min).then_some(&*self.encoding))
+    }
+
+    /// Fills `encoding` and returns the length that the network's output had.
+    fn run(&mut self, chip: &[u8; CHIP_BYTES]) -> Result<f32, VisionError> {
         let (first, rest) = self.planes.split_at_mut(AREA);
         let (second, third) = rest.split_at_mut(AREA);
         let input = self.card.input;
@@ -84,10 +101,11 @@ impl Encoder {
             let why = format!("it gives vectors of {}, the card says {}", self.encoding.len(), self.dim);
             return Err(VisionError::BadModel { name: self.card.name.clone(), why });
         }
+        let length = dot(&self.encoding, &self.encoding).sqrt();
         if !normalise(&mut self.encoding) {
             let why = "it gave a vector without direction".into();
             return Err(VisionError::Run { name: self.card.name.clone(), why });
         }
-        Ok(&self.encoding)
+        Ok(length)
     }
 }

@@ -113,6 +113,16 @@ impl Vision {
         self.detector.detect(frame, self.detect_max_px)
     }
 
+    /// The same face, seen closer: with better landmarks, cut out and measured anew. For faces that will be encoded.
+    ///
+    /// `None` when its landmarks coincide.
+    ///
+    /// # Errors
+    /// When the network cannot be run.
+    pub fn look_closer(&mut self, picture: Rgb<'_>, face: &Face) -> Result<Option<Portrait>, VisionError> {
+        Ok(portrait(picture, &self.detector.look_closer(picture, face)?))
+    }
+
     /// The unit vector of an aligned face; valid until the next call.
     ///
     /// # Errors
@@ -121,7 +131,16 @@ impl Vision {
         self.encoder.encode(chip)
     }
 
-    /// All faces of a handed-in picture, largest first, cut out and measured.
+    /// The unit vector of an aligned face, or `None` when too little of a face can be made out on it to tell people apart:
+    /// it is covered, turned away, smeared. Valid until the next call.
+    ///
+    /// # Errors
+    /// When the network cannot be run.
+    pub fn encode_clear(&mut self, chip: &[u8; CHIP_BYTES]) -> Result<Option<&[f32]>, VisionError> {
+        self.encoder.encode_clear(chip)
+    }
+
+    /// All faces of a handed-in picture, largest first, each looked at closer, cut out and measured.
     ///
     /// A face that fills the whole picture is found at a second look, with a margin around it.
     ///
@@ -136,7 +155,11 @@ impl Vision {
                 faces = self.detect(view)?.iter().map(|f| shifted(f, -(margin as f32))).collect();
             }
         }
-        Ok(faces.iter().filter_map(|face| portrait(picture, face)).collect())
+        let mut portraits = Vec::with_capacity(faces.len());
+        for face in &faces {
+            portraits.extend(self.look_closer(picture, face)?);
+        }
+        Ok(portraits)
     }
 }
 
