@@ -63,7 +63,7 @@ pub struct Stated {
     pub errors: u64,
     /// Trials made.
     pub trials: u64,
-    /// Errors by trials; absent without trials.
+    /// Errors by trials; absent where too few people stand behind them.
     pub rate: Option<f64>,
     /// Lower end.
     pub low: f64,

@@ -5,6 +5,7 @@
 //! and the rest is counted in a fine histogram.
 
 use crate::bootstrap::Scored;
+use crate::fine::{BINS, Fine};
 use crate::{Collection, Measure, StatsError};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,7 +16,6 @@ pub const KEEP_DEFAULT: usize = 2_000_000;
 
 /// Rows of a block: two blocks of vectors and their comparisons lie in a core's own cache.
 const BLOCK: usize = 256;
-const BINS: usize = 1 << 14;
 /// About so many impostor comparisons are sampled.
 const SAMPLE: u64 = 400_000;
 
@@ -28,14 +28,6 @@ pub struct Pair {
     pub b: u32,
     /// Their dissimilarity; never NaN.
     pub d2: f32,
-}
-
-/// Counts of impostor comparisons in equal bins.
-#[derive(Clone, Debug)]
-struct Fine {
-    from: f32,
-    width: f32,
-    counts: Vec<u64>,
 }
 
 /// Comparisons by kind, each sorted by dissimilarity.
@@ -68,12 +60,13 @@ pub fn all_pairs(
     let nearest = Nearest { keep, cutoff: AtomicU32::new(f32::INFINITY.to_bits()), found: Mutex::default() };
     let job = Job { collection, measure, nearest: &nearest, stride: (pairs / SAMPLE).max(1) | 1 };
     let fine = Fine::sized_for(collection, measure);
-    let start = || Part { fine: fine.clone(), genuine: vec![], sample: vec![], impostors: 0, out: vec![], near: vec![] };
+    let start =
+        || Part { fine: fine.clone(), genuine: vec![], sample: vec![], impostors: 0, out: vec![], near: vec![] };
     let done = |mut part: Part, (i, j): (usize, usize)| {
         progress(job.run(&mut part, i * BLOCK, j * BLOCK));
         part
     };
-    let all = jobs.into_par_iter().with_min_len(4).fold(start, |part, at| done(part, at)).reduce(start, Part::join);
+    let all = jobs.into_par_iter().with_min_len(4).fold(start, done).reduce(start, Part::join);
     let found = nearest.found.into_inner().unwrap_or_else(PoisonError::into_inner);
     Comparisons::new(collection, all, shrink(found, keep))
 }
@@ -82,11 +75,7 @@ pub fn all_pairs(
 ///
 /// # Errors
 /// When a pair names a picture that is not there.
-pub fn listed(
-    collection: &Collection,
-    measure: &dyn Measure,
-    pairs: &[(u32, u32)],
-) -> Result<Comparisons, StatsError> {
+pub fn listed(collection: &Collection, measure: &dyn Measure, pairs: &[(u32, u32)]) -> Result<Comparisons, StatsError> {
     let mut part = Part {
         fine: Fine::sized_for(collection, measure),
         genuine: vec![],
@@ -249,34 +238,6 @@ impl Job<'_> {
     }
 }
 
-impl Fine {
-    /// Bins over the range of some comparisons, and a little more; what lies outside falls into the end bins.
-    fn sized_for(collection: &Collection, measure: &dyn Measure) -> Self {
-        let rows = collection.len();
-        let some = (0..10_000.min(rows * rows)).map(|i| {
-            let (a, b) = (i * 7919 % rows, (i * 104_729 + i / rows + 1) % rows);
-            measure.compare(collection.row(a), collection.row(b))
-        });
-        let (low, high) = some
-            .filter(|d2| d2.is_finite())
-            .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), d2| (low.min(d2), high.max(d2)));
-        let (low, high) = if low < high { (low, high) } else { (0.0, 4.0) };
-        let margin = 0.2 * (high - low);
-        Self { from: low - margin, width: (high - low + 2.0 * margin) / BINS as f32, counts: vec![0; BINS] }
-    }
-
-    #[inline]
-    fn count(&mut self, d2: f32) {
-        // The conversion goes to the nearest i32, so what lies outside stays outside.
-        let bin = ((d2 - self.from) * (1.0 / self.width)) as i32;
-        self.counts[bin.clamp(0, BINS as i32 - 1) as usize] += 1;
-    }
-
-    fn edge(&self, bin: usize) -> f32 {
-        self.from + self.width * bin as f32
-    }
-}
-
 impl Comparisons {
     fn new(collection: &Collection, part: Part, mut nearest: Vec<Pair>) -> Self {
         let Part { fine, mut genuine, mut sample, impostors, .. } = part;
@@ -347,9 +308,11 @@ impl Comparisons {
             return self.nearest.last().map(|pair| (pair.d2, self.impostors));
         }
         let mut sum = 0;
+        let kept = (self.nearest.last().map_or(f32::NEG_INFINITY, |pair| pair.d2), self.nearest.len() as u64);
         for (bin, count) in self.fine.counts.iter().enumerate() {
             if sum + count > allowed {
-                return Some((self.fine.edge(bin), sum));
+                // The last that was kept may lie within this bin.
+                return Some((self.fine.edge(bin).max(kept.0), sum.max(kept.1)));
             }
             sum += count;
         }
@@ -363,10 +326,7 @@ impl Comparisons {
         let matches = if kept < self.nearest.len() || self.complete() {
             kept as f64
         } else {
-            let at = ((tau - self.fine.from) / self.fine.width).clamp(0.0, BINS as f32);
-            let below: u64 = self.fine.counts[..at as usize].iter().sum();
-            let inside = self.fine.counts.get(at as usize).map_or(0.0, |n| *n as f64 * f64::from(at.fract()));
-            (below as f64 + inside).max(kept as f64)
+            self.fine.at_most(tau).max(kept as f64)
         };
         matches / self.impostors.max(1) as f64
     }
@@ -388,9 +348,9 @@ impl Comparisons {
         (0..self.counts.len() as u32).filter(|person| self.counts[*person as usize] > 0).collect()
     }
 
-    /// Impostor comparisons as bins of about equal width: bin edges and counts.
+    /// The impostor comparisons' histogram: middle and count of each bin.
     pub(crate) fn fine_bins(&self) -> impl Iterator<Item = (f32, u64)> {
-        self.fine.counts.iter().enumerate().map(|(bin, count)| (self.fine.edge(bin) + 0.5 * self.fine.width, *count))
+        self.fine.bins()
     }
 
     pub(crate) fn scored(&self, pairs: &[Pair]) -> Vec<Scored> {
@@ -468,7 +428,8 @@ mod tests {
     #[test]
     fn all_of_them_or_the_nearest_few_give_the_same_rates() {
         let faces = faces(300, 3, 16, 0.5, 7);
-        let (all, few) = (all_pairs(&faces, &Distance, usize::MAX, &|_| ()), all_pairs(&faces, &Distance, 5000, &|_| ()));
+        let (all, few) =
+            (all_pairs(&faces, &Distance, usize::MAX, &|_| ()), all_pairs(&faces, &Distance, 5000, &|_| ()));
         assert!(all.complete() && !few.complete());
         assert_eq!(few.nearest_impostors(), &all.nearest_impostors()[..5000]);
         assert_eq!(few.threshold(1e-3), all.threshold(1e-3));

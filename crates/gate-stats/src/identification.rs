@@ -225,19 +225,19 @@ pub fn fnir_at_fpir(
 }
 
 /// Searches by kind, sorted by score.
-struct Trials {
+pub(crate) struct Trials {
     /// A mated search that found another person counts as infinitely far.
-    mated: Vec<Scored>,
-    impostors: Vec<Scored>,
+    pub mated: Vec<Scored>,
+    pub impostors: Vec<Scored>,
     /// Score and (probe, person) of each search of a stranger, sorted by score.
     strangers: Vec<(f32, u32, u32)>,
     impostor_probes: u64,
-    present: Vec<u32>,
-    nobody: usize,
+    pub present: Vec<u32>,
+    pub nobody: usize,
 }
 
 impl Trials {
-    fn new(searches: &[Search]) -> Self {
+    pub fn new(searches: &[Search]) -> Self {
         let nobody = searches.iter().map(|s| s.person as usize + 1).max().unwrap_or(0);
         let scored = |search: &Search| {
             let found = !search.mated || search.correct;
@@ -273,5 +273,116 @@ impl Trials {
             return Err(Unsupported::TooFewPeople { fmr: fpir, people, needed: PEOPLE_MIN });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::{Independent, faces, numbered};
+    use crate::{Distance, KEEP_DEFAULT, all_pairs};
+    use gate_core::threshold::{fmr_for, fpir};
+    use proptest::prelude::*;
+
+    const QUICK: Bootstrap = Bootstrap { replicates: 200, seed: 1 };
+
+    #[test]
+    fn fpir_is_one_minus_the_chance_that_all_comparisons_fail() {
+        // Scores are uniform in 0..1, so the false match rate at a threshold is the threshold.
+        let scores = Independent { quantile: |p| p, seed: 1 };
+        let all = numbered((0..6000).chain(0..50).collect());
+        for n in [20u32, 100, 500] {
+            let references = all.select(&(0..n).collect::<Vec<_>>());
+            let probes = all.select(&(n..6050).collect::<Vec<_>>());
+            let searches = search(&references, &probes, &scores, None).unwrap();
+            for fmr in [1e-4, 1e-3] {
+                let strangers: Vec<_> = searches.iter().filter(|s| !s.mated).collect();
+                let positives = strangers.iter().filter(|s| f64::from(s.nearest_d2) <= fmr).count() as u64;
+                let rate = Rate::independent(positives, strangers.len() as u64, strangers.len() as u32);
+                let told = fpir(fmr, n as usize);
+                assert!(rate.low <= told && told <= rate.high, "N = {n}: {told} is not in {rate:?}");
+            }
+            // And backwards: the threshold measured by searches is the one that the policy computes.
+            let at = fnir_at_fpir(&searches, &[1e-1], &QUICK)[0].unwrap().threshold;
+            let told = fmr_for(1e-1, n as usize) as f32;
+            assert!(at.low <= told && told <= at.high, "N = {n}: {told} is not in {at:?}");
+        }
+    }
+
+    #[test]
+    fn a_larger_gallery_is_harder() {
+        let faces = faces(900, 3, 24, 0.55, 4);
+        let point = |gallery| {
+            let searches = identify(&faces, &Distance, gallery, 4, 7).unwrap().concat();
+            fnir_at_fpir(&searches, &[3e-2], &QUICK)[0].unwrap()
+        };
+        let (small, large) = (point(20), point(500));
+        assert!(small.threshold.d2 > large.threshold.d2 && small.fnir.rate < large.fnir.rate, "{small:?} {large:?}");
+        for point in [small, large] {
+            assert!(point.fnir.low <= point.fnir.rate && point.fnir.rate <= point.fnir.high, "{point:?}");
+            assert!(point.false_positives as f64 <= point.fpir * point.impostor_searches as f64);
+        }
+        // The same people by comparisons: the policy's reading of the impostor table must not promise more than searches show.
+        let fmr = all_pairs(&faces, &Distance, KEEP_DEFAULT, &|_| ()).fmr(large.threshold.d2);
+        let told = fpir(fmr, 500);
+        assert!((2e-2..6e-2).contains(&told), "{told} told, 3e-2 measured");
+    }
+
+    #[test]
+    fn the_same_strangers_again_are_no_more_evidence() {
+        let faces = faces(300, 2, 24, 0.5, 4);
+        let one = identify(&faces, &Distance, 100, 1, 7).unwrap().concat();
+        let again = one.repeat(50);
+        let got = fnir_at_fpir(&again, &[1e-1, 1e-2], &QUICK);
+        assert_eq!(got[0].unwrap().impostor_searches, 400 * 50);
+        assert_eq!(got[1], Err(Unsupported::TooFewComparisons { fmr: 1e-2, comparisons: 400, needed: 3000 }));
+        assert!(fnir_at_fpir(&[], &[1e-1], &QUICK)[0].is_err());
+    }
+
+    #[test]
+    fn people_with_one_picture_fill_a_gallery_and_are_counted() {
+        // 0..10 have three pictures, 10..30 one.
+        let collection = numbered((0..10).flat_map(|p| [p; 3]).chain(10..30).collect());
+        let small = draw(&collection, 6, 1, 0).unwrap();
+        assert_eq!((small.references.len(), small.mated.len(), small.impostors.len(), small.fillers), (6, 12, 32, 0));
+        let large = draw(&collection, 15, 1, 0).unwrap();
+        assert_eq!((large.references.len(), large.mated.len(), large.impostors.len(), large.fillers), (15, 20, 15, 5));
+        assert_eq!(draw(&collection, 6, 1, 0).unwrap(), small);
+        assert_ne!(draw(&collection, 6, 1, 1).unwrap(), small);
+        assert!(matches!(draw(&collection, 30, 1, 0), Err(StatsError::GalleryTooLarge { gallery: 30, people: 30 })));
+        assert!(draw(&collection, 0, 1, 0).is_err());
+    }
+
+    #[test]
+    fn scores_can_be_adjusted_before_the_nearest_is_found() {
+        let gallery = Collection::new(2, vec![1.0, 0.0, 0.0, 1.0], vec![0, 1]).unwrap();
+        let probe = Collection::new(2, vec![0.8, 0.6], vec![1]).unwrap();
+        let plain = search(&gallery, &probe, &Distance, None).unwrap()[0];
+        assert!(plain.mated && !plain.correct && (plain.nearest_d2 - 0.4).abs() < 1e-6);
+        // Reference 0 looks like everybody.
+        let adjust = |_: usize, reference: usize, d2: f32| if reference == 0 { d2 + 1.0 } else { d2 };
+        let adjusted = search(&gallery, &probe, &Distance, Some(&adjust)).unwrap()[0];
+        assert!(adjusted.correct && (adjusted.runner_up_d2 - 1.4).abs() < 1e-6);
+        let odd = Collection::new(1, vec![1.0], vec![1]).unwrap();
+        assert!(search(&gallery, &odd, &Distance, None).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn a_search_equals_brute_force(seed in 0u64..1000, people in 1u32..20) {
+            let references = faces(people, 2, 6, 0.5, seed);
+            let probes = faces(people + 3, 1, 6, 0.5, seed + 1);
+            for found in search(&references, &probes, &Distance, None).unwrap() {
+                let probe = probes.row(found.probe as usize);
+                let mut all: Vec<(f32, u32)> =
+                    (0..references.len()).map(|i| (Distance.compare(references.row(i), probe), references.person(i))).collect();
+                all.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+                let other = all.iter().find(|x| x.1 != all[0].1).map_or(f32::INFINITY, |x| x.0);
+                prop_assert!((found.nearest_d2 - all[0].0).abs() < 1e-5);
+                prop_assert!(found.runner_up_d2 == other || (found.runner_up_d2 - other).abs() < 1e-5);
+                prop_assert_eq!(found.mated, found.person < people);
+                prop_assert_eq!(found.correct, found.person == all[0].1);
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Error rates of face comparison that can be stated: with trials, people and an interval, or not at all.
 //!
 //! ```text
-//! Collection ──all_pairs / listed──▶ Comparisons ─┬─▶ verification    FNMR at FMR, DET, histograms, accuracy
+//! Collection ──all_pairs / listed──▶ Comparisons ─┬─▶ verification    FNMR at FMR, DET, histograms
 //! (vectors,   (Measure)              (genuine,    └─▶ tail            impostor table, generalised Pareto beyond it
 //!  people)                            impostors)
 //!      └──────draw, search─────────▶ Search ────────▶ identification  FNIR at FPIR, open set
@@ -14,22 +14,27 @@
 #![forbid(unsafe_code)]
 
 mod accuracy;
+mod at_threshold;
 mod bootstrap;
 mod collection;
 mod comparisons;
+mod fine;
 mod identification;
 mod rate;
 #[cfg(test)]
 mod simulate;
+mod site;
 mod tail;
 mod verification;
 
 pub use accuracy::{Accuracy, FoldAccuracy, Labelled, best_accuracy, fold_accuracy, labelled};
+pub use at_threshold::{ComparisonRates, SearchRates, rate_by_person, rates_at, search_rates_at};
 pub use bootstrap::Bootstrap;
 pub use collection::{Collection, Distance, Measure};
 pub use comparisons::{Comparisons, KEEP_DEFAULT, Pair, all_pairs, listed};
 pub use identification::{Adjust, Draw, IdentificationPoint, Search, draw, fnir_at_fpir, identify, search};
 pub use rate::{COMPARISONS_MIN, Estimate, PEOPLE_MIN, Rate, Unsupported, clopper_pearson};
+pub use site::{SiteTable, site_table};
 pub use tail::{TablePoint, Tail, impostor_table};
 pub use verification::{
     DetPoint, FMR_TARGETS, Histograms, VerificationPoint, det, equal_error, fnmr_at_fmr, histograms, threshold_at_fmr,
@@ -67,7 +72,9 @@ pub enum StatsError {
         pictures: usize,
     },
     /// Everybody is in the gallery, so nobody is left to be a stranger.
-    #[error("a gallery of {gallery} people needs more than that many to draw from, and there are {people}; name a smaller one")]
+    #[error(
+        "a gallery of {gallery} people needs more than that many to draw from, and there are {people}; name a smaller one"
+    )]
     GalleryTooLarge {
         /// Gallery size asked for.
         gallery: usize,
@@ -83,7 +90,9 @@ pub enum StatsError {
         needed: usize,
     },
     /// Folds that cannot be told apart into training and test.
-    #[error("k-fold accuracy needs at least two folds with pairs in each; fold {fold} of {folds} has none or stands alone")]
+    #[error(
+        "k-fold accuracy needs at least two folds with pairs in each; fold {fold} of {folds} has none or stands alone"
+    )]
     Folds {
         /// Which, counted from 0.
         fold: usize,

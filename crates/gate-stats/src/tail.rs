@@ -10,7 +10,7 @@
 //! An extrapolation is a belief about what was not seen. It is marked as such, has an interval, and its strict end serves.
 
 use crate::bootstrap::Scored;
-use crate::rate::{COMPARISONS_MIN, Estimate, PEOPLE_MIN};
+use crate::rate::{Estimate, PEOPLE_MIN};
 use crate::verification::{people_in, threshold_at_fmr};
 use crate::{Bootstrap, Comparisons, StatsError, Unsupported};
 use rand::RngExt;
@@ -92,7 +92,7 @@ impl Tail {
     #[must_use]
     pub fn d2_at(&self, fmr: f64) -> Option<Estimate> {
         // Below half the fraction every replicate is in its own tail.
-        if !(fmr > 0.0 && fmr <= 0.5 * self.fit.fraction) {
+        if !(fmr > 0.0 && fmr <= 0.49 * self.fit.fraction) {
             return None;
         }
         let d2 = self.fit.d2_at(fmr);
@@ -145,7 +145,12 @@ impl Fit {
         let (a0, a1) = (a0 / weight, a1 / weight);
         let shape = 2.0 - a0 / (a0 - 2.0 * a1);
         let scale = 2.0 * a0 * a1 / (a0 - 2.0 * a1);
-        (shape.is_finite() && scale.is_finite() && scale > 0.0).then_some(Self { fraction, u, scale, shape })
+        (shape.is_finite() && scale.is_finite() && scale > 0.0).then_some(Self {
+            fraction: weight / total,
+            u,
+            scale,
+            shape,
+        })
     }
 
     fn d2_at(&self, fmr: f64) -> f32 {
@@ -157,7 +162,7 @@ impl Fit {
 }
 
 /// The impostor distribution for a card, loosest first: two points a decade from 1e-1, measured as far as
-/// [`COMPARISONS_MIN`] comparisons reach, and from the tail beyond, down to `limit` (such as 1e-8).
+/// [`COMPARISONS_MIN`](crate::COMPARISONS_MIN) comparisons reach, and from the tail beyond, down to `limit` (such as 1e-8).
 ///
 /// Where no tail can be fitted the table ends with what was measured. [`TablePoint::strict`] never grows from one point to
 /// the next, and `low` of an extrapolated point is at most the strictest measured threshold.
@@ -194,6 +199,98 @@ pub fn impostor_table(
         };
         points.push(point);
     }
-    debug_assert!(points.iter().all(|point| point.extrapolated || point.comparisons >= COMPARISONS_MIN.min(1)));
     Ok(points)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::{Clustered, Independent, NOISE, WOLF, clustered, faces, numbered};
+    use crate::{Distance, KEEP_DEFAULT, all_pairs};
+    use gate_core::threshold::{ImpostorPoint, ImpostorTable};
+    use statrs::distribution::{ContinuousCDF, Normal};
+
+    /// Of 20 measurements, in how many does the interval at 1e-7 hold the truth? 2e5 comparisons each.
+    fn held(quantile: fn(f64) -> f64) -> (u32, f64) {
+        let (mut held, mut shape) = (0, 0.0);
+        for seed in 0..20 {
+            let people = numbered((0..640).collect());
+            let comparisons = all_pairs(&people, &Independent { quantile, seed }, 20_000, &|_| ());
+            let tail = Tail::fit(&comparisons, 0.01, &Bootstrap { replicates: 100, seed: 1 }).unwrap();
+            let at = tail.d2_at(1e-7).unwrap();
+            assert!(at.low <= at.d2 && at.d2 <= at.high);
+            let truth = quantile(1e-7) as f32;
+            held += u32::from(at.low <= truth && truth <= at.high);
+            shape += tail.shape() / 20.0;
+        }
+        (held, shape)
+    }
+
+    #[test]
+    fn the_interval_holds_the_truth_that_lies_far_beyond_the_data() {
+        // A tail that ends at 0, P(d2 < x) = (x / 1.2)^10: exactly Pareto, shape -1/10.
+        let (times, shape) = held(|p| 1.2 * p.powf(0.1));
+        assert!(times >= 18 && (shape + 0.1).abs() < 0.05, "{times} of 20, shape {shape}");
+        // A tail that never ends, P(d2 < x) = e^(10 (x - 2)): shape 0.
+        let (times, shape) = held(|p| 2.0 + 0.1 * p.ln());
+        assert!(times >= 18 && shape.abs() < 0.05, "{times} of 20, shape {shape}");
+    }
+
+    #[test]
+    fn the_strict_end_is_safe_where_people_look_alike_and_the_tail_is_no_pareto() {
+        let impostor = Normal::new(2.0, (2.0 * WOLF * WOLF + NOISE * NOISE).sqrt()).unwrap();
+        let truth = impostor.inverse_cdf(1e-7) as f32;
+        let safe = |seed: &u64| {
+            let people = clustered(640, 1, *seed);
+            let comparisons = all_pairs(&people, &Clustered { seed: *seed }, 20_000, &|_| ());
+            let tail = Tail::fit(&comparisons, 0.01, &Bootstrap { replicates: 100, seed: 1 }).unwrap();
+            tail.d2_at(1e-7).unwrap().low <= truth
+        };
+        let times = (0..20).filter(safe).count();
+        assert!(times >= 18, "{times} of 20");
+    }
+
+    #[test]
+    fn a_fit_on_few_people_foretells_what_many_measure() {
+        let few = all_pairs(&faces(900, 1, 24, 0.5, 5), &Distance, KEEP_DEFAULT, &|_| ());
+        let many = all_pairs(&faces(4500, 1, 24, 0.5, 6), &Distance, KEEP_DEFAULT, &|_| ());
+        let tail = Tail::fit(&few, 2e-3, &Bootstrap::default()).unwrap();
+        // 4e5 comparisons support 1e-4; 1e7 support 3e-6.
+        for fmr in [1e-5, 3e-6] {
+            let (told, truth) = (tail.d2_at(fmr).unwrap(), many.threshold(fmr).unwrap().0);
+            assert!(told.low <= truth && truth <= told.high, "{fmr}: {told:?} does not hold {truth}");
+            assert!(told.high - told.low < 0.4, "{fmr}: {told:?} says nothing");
+        }
+    }
+
+    #[test]
+    fn the_table_is_one_that_the_policy_takes() {
+        let comparisons = all_pairs(&faces(600, 2, 24, 0.5, 9), &Distance, KEEP_DEFAULT, &|_| ());
+        let points = impostor_table(&comparisons, 2e-3, 1e-8, &Bootstrap { replicates: 100, seed: 1 }).unwrap();
+        assert_eq!((points[0].fmr, points[1].fmr, points.last().unwrap().fmr), (1e-1, 3e-2, 1e-8));
+        for point in &points {
+            assert!(point.low <= point.d2 && point.d2 <= point.high && point.low.is_finite(), "{point:?}");
+            assert_eq!(point.extrapolated, point.fmr * (comparisons.impostors() as f64) < 30.0, "{point:?}");
+            assert_eq!(point.extrapolated, point.comparisons == 0);
+        }
+        for pair in points.windows(2) {
+            assert!(pair[1].d2 <= pair[0].d2 && pair[1].strict() <= pair[0].strict(), "{pair:?}");
+        }
+        let given: Vec<ImpostorPoint> =
+            points.iter().map(|p| ImpostorPoint { fmr: p.fmr, d2: p.strict(), extrapolated: p.extrapolated }).collect();
+        assert!(ImpostorTable::new(&given).unwrap().threshold(1e-3, 1000).extrapolated);
+    }
+
+    #[test]
+    fn where_nothing_can_be_fitted_the_table_ends_with_what_was_measured() {
+        let small = all_pairs(&faces(60, 1, 24, 0.5, 9), &Distance, KEEP_DEFAULT, &|_| ());
+        let points = impostor_table(&small, 2e-3, 1e-8, &Bootstrap::default()).unwrap();
+        assert_eq!(points.iter().map(|p| (p.fmr, p.extrapolated)).collect::<Vec<_>>(), [(0.1, false), (0.03, false)]);
+        assert!(matches!(
+            Tail::fit(&small, 2e-3, &Bootstrap::default()),
+            Err(StatsError::TailTooShort { found: 3, .. })
+        ));
+        let alone = all_pairs(&faces(1, 4, 24, 0.5, 9), &Distance, KEEP_DEFAULT, &|_| ());
+        assert!(impostor_table(&alone, 2e-3, 1e-8, &Bootstrap::default()).is_err());
+    }
 }

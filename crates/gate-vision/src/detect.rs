@@ -15,6 +15,8 @@ use std::path::Path;
 const GRID_PX: u32 = 32;
 /// The frame that most cameras give, for the first run.
 const USUAL_PX: (u32, u32) = (640, 480);
+/// Overlap (IoU) from which a box has a say in a face's landmarks.
+const VOTER_IOU: f32 = 0.5;
 /// Overlap (IoU) from which two boxes are of the same face.
 const SAME_FACE_IOU: f32 = 0.3;
 /// One prediction for each cell at each of these strides.
@@ -148,11 +150,7 @@ impl Detector {
             let same = seen.into_iter().max_by(|a, b| a.rect.iou(&face.rect).total_cmp(&b.rect.iou(&face.rect)));
             looks.extend(same.filter(|same| same.rect.iou(&face.rect) > SAME_FACE_IOU));
         }
-        let n = looks.len() as f32;
-        let mean = |of: &dyn Fn(&Face) -> f32| looks.iter().map(of).sum::<f32>() / n;
-        let landmarks =
-            std::array::from_fn(|i| Point { x: mean(&|f| f.landmarks[i].x), y: mean(&|f| f.landmarks[i].y) });
-        Ok(Face { landmarks, ..*face })
+        Ok(Face { landmarks: mean_landmarks(looks.iter().map(|look| (look, 1.0))), ..*face })
     }
 
     fn faces(&mut self, picture: Rgb<'_>, layout: Layout) -> Result<Vec<Face>, VisionError> {
@@ -262,15 +260,35 @@ impl Grid {
 }
 
 /// Non-maximum suppression: of boxes that overlap by more than `iou`, the one of the best score stays.
+///
+/// Its landmarks become the mean of what all boxes around the same face say, weighed by the square of their scores: several
+/// cells see each face, and the best-scored one does not place landmarks best.
 fn suppress(mut faces: Vec<Face>, iou: f32) -> Vec<Face> {
     faces.sort_by(|a, b| b.score.total_cmp(&a.score));
     let mut kept: Vec<Face> = Vec::new();
-    for face in faces {
+    for face in &faces {
         if kept.iter().all(|better| better.rect.iou(&face.rect) <= iou) {
-            kept.push(face);
+            kept.push(*face);
         }
     }
+    for best in &mut kept {
+        let voters: Vec<&Face> = faces.iter().filter(|face| face.rect.iou(&best.rect) > VOTER_IOU).collect();
+        best.landmarks = mean_landmarks(voters.into_iter().map(|face| (face, face.score * face.score)));
+    }
     kept
+}
+
+/// The weighted mean of several faces' landmarks.
+fn mean_landmarks<'a>(faces: impl Iterator<Item = (&'a Face, f32)>) -> [Point; 5] {
+    let (mut sums, mut weights) = ([Point::default(); 5], 0.0);
+    for (face, weight) in faces {
+        for (sum, point) in sums.iter_mut().zip(&face.landmarks) {
+            sum.x += weight * point.x;
+            sum.y += weight * point.y;
+        }
+        weights += weight;
+    }
+    sums.map(|sum| Point { x: sum.x / weights, y: sum.y / weights })
 }
 
 #[cfg(test)]
@@ -293,5 +311,19 @@ mod tests {
         let face = |x: f32, score: f32| Face { rect: Rect { x, y: 0.0, w: 100.0, h: 100.0 }, score, ..Face::default() };
         let kept = suppress(vec![face(0.0, 0.8), face(10.0, 0.9), face(300.0, 0.7)], 0.3);
         assert_eq!(kept.iter().map(|f| f.score).collect::<Vec<_>>(), [0.9, 0.7]);
+    }
+
+    #[test]
+    fn every_box_around_a_face_has_a_say_in_its_landmarks_and_others_have_none() {
+        let face = |x: f32, score: f32| Face {
+            rect: Rect { x, y: 0.0, w: 100.0, h: 100.0 },
+            landmarks: [Point { x: x + 50.0, y: 50.0 }; 5],
+            score,
+        };
+        let kept = suppress(vec![face(0.0, 1.0), face(10.0, 0.5), face(60.0, 0.9), face(300.0, 0.8)], 0.3);
+        // (1 * 50 + 0.25 * 60) / 1.25 = 52; the one at 60 overlaps too little to be the same face, and too little to go.
+        let xs: Vec<f32> = kept.iter().map(|f| f.landmarks[0].x).collect();
+        assert!(xs.iter().zip([52.0, 110.0, 350.0]).all(|(x, want)| (x - want).abs() < 1e-3), "{xs:?}");
+        assert!(kept.iter().all(|f| (f.landmarks[4].y - 50.0).abs() < 1e-3));
     }
 }
