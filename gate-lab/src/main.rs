@@ -1,2 +1,132 @@
-//! .
-fn main() {}
+//! The engineer's and officer's tool of the face gate: measure, calibrate, learn.
+//!
+//! ```text
+//!  args ──▶ pictures (folders, pairs file) ──▶ faces (networks, cache) ──▶ measure (gate-stats) ──▶ answer, report, card
+//! ```
+//! Answers go to standard output (JSON with `--json`), everything else to standard error.
+#![forbid(unsafe_code)]
+
+mod args;
+mod cache;
+mod calibrate;
+mod card;
+mod errata;
+mod evaluate;
+mod faces;
+mod files;
+mod measure;
+mod pairs;
+mod pictures;
+mod progress;
+mod refusal;
+mod report;
+mod study;
+mod train;
+mod words;
+
+use anyhow::Result;
+use args::{Cli, Command};
+use clap::Parser;
+use gate_site::Site;
+use refusal::{Exit, classify};
+use serde::Serialize;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+/// An error with `--json`.
+#[derive(Serialize)]
+struct ErrorJson<'a> {
+    error: &'a str,
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return bad_use(&error),
+    };
+    start_logging(cli.verbose);
+    let exit = match run(&cli) {
+        Ok(exit) => exit,
+        // Whoever read our answers has seen enough.
+        Err(error) if is_broken_pipe(&error) => Exit::Done,
+        Err(error) => {
+            let text = format!("{error:#}");
+            eprintln!("gate-lab: {text}");
+            if cli.json {
+                print_error(&text);
+            }
+            classify(&error)
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn run(cli: &Cli) -> Result<Exit> {
+    let mut site = Site::load(cli.config.as_deref(), None)?;
+    if let Some(models) = &cli.models {
+        site.config.vision.models.clone_from(models);
+    }
+    match &cli.command {
+        Command::Evaluate(args) => evaluate::evaluate(site, args, cli.json)?,
+        Command::Card(args) => card::card(site, args, cli.json)?,
+        Command::Calibrate(args) => return calibrate::run(&site, args, cli.json),
+        Command::Study(args) => study::run(&site, args)?,
+        Command::TrainHead(args) => args.run(&site)?,
+        Command::TrainAdapter(args) => args.run(&site)?,
+        Command::TrainEncoder(args) => args.run(&site)?,
+    }
+    Ok(Exit::Done)
+}
+
+/// Answers: `text` for people, or one line of JSON.
+///
+/// # Errors
+/// When standard output is gone.
+pub(crate) fn answer(json: bool, text: &str, value: &impl Serialize) -> Result<()> {
+    let line = if json { serde_json::to_string(value)? } else { text.trim_end().to_owned() };
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    Ok(out.flush()?)
+}
+
+/// Help and version are no errors; a command line that makes no sense is bad use.
+fn bad_use(error: &clap::Error) -> ExitCode {
+    // Where it goes may be closed; there is nobody left to tell.
+    let _ = error.print();
+    if !error.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    if std::env::args_os().any(|arg| arg == "--json") {
+        let text = error.to_string();
+        let first: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+        let first = first.join(" ");
+        print_error(first.strip_prefix("error: ").unwrap_or(&first));
+    }
+    ExitCode::from(Exit::BadInput as u8)
+}
+
+fn print_error(error: &str) {
+    if let Ok(line) = serde_json::to_string(&ErrorJson { error }) {
+        // The message stands on standard error in any case.
+        let _ = writeln!(std::io::stdout(), "{line}");
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+fn start_logging(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info,ort=warn",
+        _ => "debug,ort=info",
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(level))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .without_time()
+        .init();
+}

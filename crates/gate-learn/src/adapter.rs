@@ -1,7 +1,7 @@
 //! The triplet adapter: x -> unit(W x + b) on top of a frozen encoder, W = identity + what is learned.
 
 use crate::error::LearnError;
-use crate::faces::{Faces, split};
+use crate::faces::{Faces, by_person, split};
 use crate::mining::{Mining, loss, unit_rows};
 use crate::training::{BatchShape, Batches, Learner, Patience, fit};
 use crate::verification::Verification;
@@ -39,7 +39,7 @@ pub struct AdapterOptions {
 impl Default for AdapterOptions {
     fn default() -> Self {
         Self {
-            mining: Mining::Hard,
+            mining: Mining::SemiHard,
             alpha: 0.3,
             batch: BatchShape { people: 100, pictures: 4, others: 300 },
             epochs: 60,
@@ -111,7 +111,7 @@ pub fn train_adapter(
     let until = Patience { epochs: options.epochs, patience: options.patience };
     let fitted = fit(&mut learner, &mut batches, until, &mut rng, progress)?;
     let (weights, bias) = fitted.best;
-    let count = |pictures: &[u32]| crate::faces::by_person(faces.person(), pictures).len();
+    let count = |pictures: &[u32]| by_person(faces.person(), pictures).len();
     let people = (count(&train), count(&held));
     Ok(TrainedAdapter { dim: faces.dim(), weights, bias, curve: fitted.curve, best_epoch: fitted.best_epoch, people })
 }

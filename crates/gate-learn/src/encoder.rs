@@ -124,7 +124,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// A network with random weights: where training begins.
+    /// A network with weights drawn from a seed.
     ///
     /// # Errors
     /// When the tensor library fails.
@@ -188,6 +188,8 @@ impl Network {
 pub struct TrainedEncoder {
     /// The best epoch's network.
     pub network: Network,
+    /// The network before the first step, to compare with.
+    pub untrained: Network,
     /// The loss curve; `curve[0]` is the untrained network.
     pub curve: Vec<Epoch>,
     /// The epoch that is kept.
@@ -218,10 +220,11 @@ pub fn train_encoder(
     // The batch norms of the untrained network need statistics too.
     let first: Vec<u32> = train.iter().step_by(train.len().div_ceil(CHUNK)).copied().collect();
     learner.net.forward(&learner.batch(&first, |_| View::PLAIN)?)?;
+    let untrained = learner.net.network()?;
     let until = Patience { epochs: options.epochs, patience: options.patience };
     let fitted = fit(&mut learner, &mut batches, until, &mut rng, progress)?;
     let people = (by_person(chips.person, &train).len(), by_person(chips.person, &held).len());
-    Ok(TrainedEncoder { network: fitted.best, curve: fitted.curve, best_epoch: fitted.best_epoch, people })
+    Ok(TrainedEncoder { network: fitted.best, untrained, curve: fitted.curve, best_epoch: fitted.best_epoch, people })
 }
 
 /// The network while it learns.

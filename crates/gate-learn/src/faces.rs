@@ -2,6 +2,7 @@
 
 use crate::error::LearnError;
 use candle_core::{Device, Tensor};
+use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
@@ -98,6 +99,14 @@ pub(crate) fn deal(person: &[u32], folds: usize, rng: &mut ChaCha8Rng) -> Vec<Ve
 }
 
 /// Training pictures and held-out pictures, of different people: one person in `one_in` is held out.
+///
+/// # Errors
+/// When either side would have fewer than two people with more than one picture.
+pub fn hold_out(person: &[u32], one_in: usize, seed: u64) -> Result<(Vec<u32>, Vec<u32>), LearnError> {
+    split(person, one_in, &mut ChaCha8Rng::seed_from_u64(seed))
+}
+
+/// [`hold_out`] in the middle of other draws.
 pub(crate) fn split(person: &[u32], one_in: usize, rng: &mut ChaCha8Rng) -> Result<(Vec<u32>, Vec<u32>), LearnError> {
     if one_in < 2 {
         return Err(LearnError::Option(format!("one person in {one_in} held out leaves nobody to learn from")));
@@ -122,7 +131,6 @@ pub(crate) fn split(person: &[u32], one_in: usize, rng: &mut ChaCha8Rng) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::SeedableRng;
 
     #[test]
     fn nobody_is_on_both_sides() {

@@ -24,7 +24,7 @@ mod verification;
 pub use adapter::{AdapterOptions, TrainedAdapter, train_adapter};
 pub use encoder::{Chips, EncoderOptions, Network, TrainedEncoder, train_encoder};
 pub use error::LearnError;
-pub use faces::Faces;
+pub use faces::{Faces, hold_out};
 pub use head::{Candidate, Feature, HeadOptions, Prior, TrainedHead, train_head};
 pub use mining::Mining;
 pub use training::BatchShape;

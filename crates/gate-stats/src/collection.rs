@@ -1,6 +1,7 @@
 //! Vectors, whose they are, and how two of them are compared.
 
 use crate::StatsError;
+use gate_core::comparison::Comparison;
 use gate_core::similarity::dissimilarity;
 
 /// Vectors of pictures and whose they are.
@@ -108,6 +109,25 @@ pub trait Measure: Sync {
         for a in a.chunks_exact(dim) {
             for (b, out) in b.chunks_exact(dim).zip(&mut out) {
                 *out = self.compare(a, b);
+            }
+        }
+    }
+}
+
+/// The gate's own ways to compare; the plain distance by the faster block.
+impl Measure for Comparison<'_> {
+    fn compare(&self, a: &[f32], b: &[f32]) -> f32 {
+        Comparison::compare(self, a, b)
+    }
+
+    fn block(&self, dim: usize, a: &[f32], b: &[f32], out: &mut [f32]) {
+        if *self == Comparison::Distance {
+            return Distance.block(dim, a, b, out);
+        }
+        let mut out = out.iter_mut();
+        for a in a.chunks_exact(dim) {
+            for (b, out) in b.chunks_exact(dim).zip(&mut out) {
+                *out = Comparison::compare(self, a, b);
             }
         }
     }

@@ -185,6 +185,12 @@ impl Comparer {
         Self { impostors, measured_on, ..self }
     }
 
+    /// The same comparison with another mean face taken out of every vector.
+    #[must_use]
+    pub fn with_mean(self, mean: Vec<f32>) -> Self {
+        Self { mean, ..self }
+    }
+
     /// As the configuration names it.
     #[must_use]
     pub fn name(&self) -> &str {

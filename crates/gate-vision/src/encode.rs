@@ -69,8 +69,17 @@ impl Encoder {
     /// As [`Self::encode`].
     pub fn encode_clear(&mut self, chip: &[u8; CHIP_BYTES]) -> Result<Option<&[f32]>, VisionError> {
         let length_min = self.card.encoding.as_ref().map_or(0.0, |e| e.length_min);
+        let (vector, length) = self.encode_measured(chip)?;
+        Ok((length >= length_min).then_some(vector))
+    }
+
+    /// The unit vector, and the length that the network's output had before it was made one.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_measured(&mut self, chip: &[u8; CHIP_BYTES]) -> Result<(&[f32], f32), VisionError> {
         let length = self.run(chip)?;
-        Ok((length >= length_min).then_some(&*self.encoding))
+        Ok((&self.encoding, length))
     }
 
     /// Fills `encoding` and returns the length that the network's output had.

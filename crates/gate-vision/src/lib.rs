@@ -140,6 +140,15 @@ impl Vision {
         self.encoder.encode_clear(chip)
     }
 
+    /// The unit vector of an aligned face, and how long the network's output was: how much of a face it has found. Valid
+    /// until the next call.
+    ///
+    /// # Errors
+    /// When the network cannot be run.
+    pub fn encode_measured(&mut self, chip: &[u8; CHIP_BYTES]) -> Result<(&[f32], f32), VisionError> {
+        self.encoder.encode_measured(chip)
+    }
+
     /// All faces of a handed-in picture, largest first, each looked at closer, cut out and measured.
     ///
     /// A face that fills the whole picture is found at a second look, with a margin around it.
