@@ -80,7 +80,7 @@ fn verification(body: &mut String, evaluation: &Evaluation) -> Result<()> {
     let comparisons = &evaluation.comparisons;
     let _ = write!(
         body,
-        "<h2>1:1, is it the same person?</h2><p>{} genuine and {} impostor comparisons, {}. Intervals hold 95 %; they come from \
+        "<h2>1:1, is it the same person?</h2><p>{} genuine and {} impostor comparisons, {}. Intervals hold 95&nbsp;%; they come from \
          drawing people anew, since comparisons of one person hang together.</p>",
         thousands(comparisons.genuine().len() as u64),
         thousands(comparisons.impostors()),

@@ -32,15 +32,18 @@ const SIZE: (u32, u32) = (1000, 430);
 const FONT: (&str, i32) = ("sans-serif", 14);
 /// Rates of 0 have no place on a logarithmic axis; nothing is drawn below this.
 const RATE_MIN: f64 = 1e-5;
+/// Where the DET curve begins; nobody operates a gate beyond.
+const FMR_MAX: f64 = 0.3;
 
 /// FNMR against FMR; `None` when there is nothing to draw.
 pub fn det(evaluation: &Evaluation) -> Result<Option<String>> {
     let curve: Vec<DetPoint> = gate_stats::det(&evaluation.comparisons, 20);
-    let line: Vec<(f64, f64)> = curve.iter().filter(|p| p.fmr > 0.0 && p.fnmr > 0.0).map(|p| (p.fmr, p.fnmr)).collect();
+    let drawn = |p: &&DetPoint| p.fmr > 0.0 && p.fmr <= FMR_MAX && p.fnmr > 0.0;
+    let line: Vec<(f64, f64)> = curve.iter().filter(drawn).map(|p| (p.fmr, p.fnmr)).collect();
     let points: Vec<(f64, Rate)> = evaluation.verification.iter().flatten().map(|p| (p.fmr, p.fnmr)).collect();
     let Some(least) = line.iter().map(|p| p.0).reduce(f64::min) else { return Ok(None) };
     let series = [("", line, points)];
-    draw(|area| rates(area, (least, 0.3), ("FMR", "FNMR"), &series)).map(Some)
+    draw(|area| rates(area, (least, FMR_MAX), ("FMR", "FNMR"), &series)).map(Some)
 }
 
 /// FNIR against FPIR, a line for each gallery size; `None` when there is no line to draw.
