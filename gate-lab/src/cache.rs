@@ -11,6 +11,7 @@ use crate::files::write_private;
 use anyhow::{Context, Result};
 use gate_core::geometry::{Face, Point, Pose, Rect};
 use gate_core::quality::Quality;
+use gate_vision::PIPELINE;
 use gate_vision::card::Card;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -22,8 +23,6 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 const MAGIC: &[u8] = b"gate-lab faces 2\n";
-/// Changes whenever the way from a picture to a vector does: which face is taken, how it is aligned.
-const PIPELINE: u32 = 2;
 const HASH: usize = 32;
 /// No message is longer, no vector either.
 const LENGTH_MAX: usize = 1 << 16;

@@ -33,6 +33,10 @@ use photo::Photo;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Raised with every change between a picture and its vector that no card tells of: whoever keeps vectors of pictures makes
+/// them anew then.
+pub const PIPELINE: u32 = 2;
+
 /// Which networks to load, and how to run them.
 #[derive(Clone, Debug)]
 pub struct VisionOptions {

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use gate_core::picture::Rgb;
-use gate_core::similarity::dissimilarity;
 use gate_vision::card::{Card, Job};
+use gate_vision::comparer::{Comparer, DISTANCE};
 use gate_vision::photo::Photo;
 use gate_vision::{Detector, Encoder, Provider, Runtime, SessionOptions, VisionError, portrait};
 use std::path::{Path, PathBuf};
@@ -95,11 +95,12 @@ fn pictures_of_one_person_are_near_and_of_two_people_far() {
     let reference = encode("obama.jpg");
     let (same, third, other, she) =
         (encode("obama2.jpg"), encode("obama3.jpg"), encode("biden.jpg"), encode("astronaut.png"));
-    let tau = encoder.card().impostor_table().unwrap().threshold(1e-3, 1).tau;
+    let comparer = Comparer::load(&models(), encoder.card(), DISTANCE).unwrap();
+    let tau = comparer.impostors().threshold(1e-3, 1).tau;
     for (what, probe, is_same) in
         [("2", same, true), ("3", third, true), ("biden", other, false), ("astronaut", she, false)]
     {
-        let d2 = dissimilarity(&reference, &probe);
+        let d2 = comparer.dissimilarity(&reference, &probe);
         assert_eq!(d2 <= tau, is_same, "{what}: d2 {d2} at tau {tau}");
     }
 }
