@@ -1,6 +1,6 @@
 # Thin: each target calls cargo or a script. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint bench check clean
+.PHONY: help setup build lab demo test lint bench check clean
 FETCH = python3 scripts/fetch.py
 DENY = target/tools/bin/cargo-deny
 DENY_VERSION = 0.20.2
@@ -13,6 +13,9 @@ setup: ## fetch what git does not hold (FROM=DIR: from a folder, without a netwo
 
 build: setup ## the gate's programs, optimised, in target/release
 	cargo build --release -p gate-daemon -p enroll-tool
+
+lab: setup ## gate-lab, the engineer's and officer's tool, optimised, in target/release
+	cargo build --release -p gate-lab
 
 demo: build ## set-up and the main job: people walk up, the gate opens or stays shut; report in target/demo
 	cargo run --release -p gate-daemon -- demo
