@@ -66,6 +66,14 @@ pub enum Command {
     TrainEncoder(EncoderArgs),
 }
 
+impl Command {
+    /// Whether it answers in JSON, too.
+    #[must_use]
+    pub fn has_json(&self) -> bool {
+        matches!(self, Command::Evaluate(_) | Command::Card(_) | Command::Calibrate(_))
+    }
+}
+
 const EVALUATE_HELP: &str = "\
 Examples:
   gate-lab evaluate --people photos/

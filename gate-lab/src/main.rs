@@ -28,7 +28,7 @@ use anyhow::Result;
 use args::{Cli, Command};
 use clap::Parser;
 use gate_site::Site;
-use refusal::{Exit, classify};
+use refusal::{Exit, classify, refuse};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -65,6 +65,11 @@ fn run(cli: &Cli) -> Result<Exit> {
     let mut site = Site::load(cli.config.as_deref(), None)?;
     if let Some(models) = &cli.models {
         site.config.vision.models.clone_from(models);
+    }
+    if cli.json && !cli.command.has_json() {
+        return Err(refuse(
+            "--json goes with evaluate, card and calibrate; what is learned or studied is told in text",
+        ));
     }
     match &cli.command {
         Command::Evaluate(args) => evaluate::evaluate(site, args, cli.json)?,

@@ -78,13 +78,13 @@ pub fn follow() -> impl FnMut(Progress) {
         bar.set_length(progress.total as u64);
         bar.set_position(progress.done as u64);
         if let Some(e) = progress.epoch {
+            let taught = match e.number {
+                0 => "nothing learned yet".to_owned(),
+                _ => format!("loss {:.4}  taught by {:>3.0} %", e.train_loss, 100.0 * e.active),
+            };
             let line = format!(
-                "epoch {:>3}  loss {:.4}  taught by {:>3.0} %  held out: soft FNMR {:.4}, TAR {:.4} at FMR 1e-3",
-                e.number,
-                e.train_loss,
-                100.0 * e.active,
-                e.held_out_loss,
-                e.held_out_tar
+                "epoch {:>3}  {taught}  held out: soft FNMR {:.4}, TAR {:.4} at FMR 1e-3",
+                e.number, e.held_out_loss, e.held_out_tar
             );
             if bar.is_hidden() { eprintln!("gate-lab: {line}") } else { bar.println(line) }
         }
