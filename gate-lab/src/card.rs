@@ -53,7 +53,9 @@ pub fn card(mut site: Site, args: &args::Card, json: bool) -> Result<()> {
     let mut data = Loaded::new(site, &args::Data { encoder: None, ..args.data.clone() }, Some(DISTANCE))?;
     let mut encoding = data.encoder.encoding.clone().context("the card has no [encoding]")?;
     if args.centre {
-        encoding.mean = mean_face(&data);
+        let faces = &data.faces;
+        let people = faces.pictures.iter().map(|picture| picture.person);
+        encoding.mean = mean_face(faces.dim, people.zip(faces.vectors.chunks_exact(faces.dim)));
         data.compare_with(data.comparer.clone().with_mean(encoding.mean.clone()))?;
     }
     data.tell_what_is_missing();
@@ -104,15 +106,14 @@ fn folder_name(data: &args::Data) -> String {
 }
 
 /// The mean of people's mean vectors: somebody with many pictures counts as much as anybody.
-fn mean_face(data: &Loaded) -> Vec<f32> {
-    let faces = &data.faces;
+pub fn mean_face<'a>(dim: usize, vectors: impl Iterator<Item = (u32, &'a [f32])>) -> Vec<f32> {
     let mut people: BTreeMap<u32, (Vec<f32>, f32)> = BTreeMap::new();
-    for (picture, vector) in faces.pictures.iter().zip(faces.vectors.chunks_exact(faces.dim)) {
-        let (sum, count) = people.entry(picture.person).or_insert_with(|| (vec![0.0; faces.dim], 0.0));
+    for (person, vector) in vectors {
+        let (sum, count) = people.entry(person).or_insert_with(|| (vec![0.0; dim], 0.0));
         sum.iter_mut().zip(vector).for_each(|(sum, x)| *sum += x);
         *count += 1.0;
     }
-    let mut mean = vec![0.0f32; faces.dim];
+    let mut mean = vec![0.0f32; dim];
     for (sum, count) in people.values() {
         mean.iter_mut().zip(sum).for_each(|(mean, x)| *mean += x / count / people.len() as f32);
     }

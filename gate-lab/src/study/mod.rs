@@ -12,16 +12,18 @@ mod several;
 mod ways;
 
 use crate::args::Data;
+use crate::card::mean_face;
 use crate::faces::{self, FaceSet, FacesOptions};
 use crate::pictures::Listing;
 use crate::progress::Progress;
 use crate::refusal::refuse;
 use anyhow::{Result, anyhow};
 use clap::Args;
+use gate_core::similarity::centre;
 use gate_site::Site;
 use gate_stats::Collection;
+use gate_vision::Vision;
 use gate_vision::align::CHIP_BYTES;
-use gate_vision::{Comparer, Vision};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -55,8 +57,8 @@ struct Material {
     lengths: Vec<f32>,
     dim: usize,
     person: Vec<u32>,
-    /// What the card takes out of every vector, and compares.
-    comparer: Comparer,
+    /// The mean face of the people learned from.
+    mean: Vec<f32>,
     train: Part,
     test: Part,
 }
@@ -91,11 +93,11 @@ impl Material {
             return Err(refuse("the two pairs files have people in common: what is learned must be judged on others"));
         }
         let mut visions = crate::faces::visions(site)?;
-        let encoder = visions[0].encoder().card().clone();
-        let comparer = Comparer::load(&site.config.vision.models, &encoder, gate_vision::comparer::DISTANCE)?;
         let (mirrored, lengths) = encode_both_ways(&mut visions, &set.chips)?;
-        let plain = set.vectors;
-        Ok(Self { plain, mirrored, lengths, dim: set.dim, person, comparer, train, test })
+        let (plain, dim) = (set.vectors, set.dim);
+        let learned = train.rows.iter().map(|row| *row as usize);
+        let mean = mean_face(dim, learned.map(|row| (person[row], &plain[row * dim..][..dim])));
+        Ok(Self { plain, mirrored, lengths, dim, person, mean, train, test })
     }
 
     /// A collection of these vectors, one for each picture.
@@ -104,9 +106,14 @@ impl Material {
         Ok(Collection::new(dim, vectors, self.person.clone())?)
     }
 
-    /// Vectors as the gate compares them plainly.
+    /// Vectors less the mean face.
     fn centred(&self, vectors: &[f32]) -> Vec<f32> {
-        self.comparer.adapt(vectors).into_owned()
+        let mut vectors = vectors.to_vec();
+        for vector in vectors.chunks_exact_mut(self.dim) {
+            // The mean face itself has no direction; it stays as it is, near to nobody.
+            let _ = centre(vector, &self.mean);
+        }
+        vectors
     }
 }
 

@@ -113,5 +113,5 @@ fn side(material: &Material, people: &[&[u32]], together: Together) -> Result<Co
         let rows = if together == Together::Nearest { pictures.len() } else { 1 };
         owners.extend(std::iter::repeat_n(person, rows));
     }
-    Ok(Collection::new(material.comparer.dim(), material.centred(&vectors), owners)?)
+    Ok(Collection::new(material.dim, material.centred(&vectors), owners)?)
 }

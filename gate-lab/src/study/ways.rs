@@ -52,8 +52,8 @@ pub(super) fn print(material: &Material, args: &StudyArgs) -> Result<()> {
     progress.finish();
     let plain = Comparison::Distance;
     let mut ways = vec![
-        Way { name: "as the encoder gives them", vectors: material.plain.clone(), comparison: plain },
-        Way { name: "**less the mean face (the gate)**", vectors: centred.clone(), comparison: plain },
+        Way { name: "**as the encoder gives them (the gate)**", vectors: material.plain.clone(), comparison: plain },
+        Way { name: "less the mean face; the rest of this table, too", vectors: centred.clone(), comparison: plain },
         Way { name: "with the mirrored face", vectors: both, comparison: plain },
         Way { name: "logistic head", vectors: centred.clone(), comparison: logistic.comparison() },
         Way { name: "chi-square head", vectors: centred.clone(), comparison: chi_square.comparison() },
