@@ -96,8 +96,8 @@ The report contains faces, the encodings kept in --out are biometric data: both 
 const CARD_HELP: &str = "\
 Examples:
   gate-lab card sface --people photos/
-  gate-lab card sface --pairs pairsDevTrain.txt --images lfw/ --centre --write     learn the mean face
-  gate-lab card sface --people lfw/ --name \"LFW View 1\" --write                  measure with it
+  gate-lab card sface --people lfw/ --name \"LFW View 1\" --write
+  gate-lab card sface --people visits/ --centre                                  with the mean face of one's own camera
 
 Every picture is compared with every other one of another person. Points are measured where at least 30 comparisons stand \
 behind them, and fitted (generalised Pareto) beyond, down to an FMR of 1e-8; a fitted point is marked as extrapolated and is \
