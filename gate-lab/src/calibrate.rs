@@ -10,6 +10,7 @@
 //! other folder is of somebody who is not enrolled, which tells most about strangers.
 
 use crate::files::write_private;
+use crate::pictures::entries;
 use crate::progress::Progress;
 use crate::refusal::{Exit, refuse};
 use anyhow::{Context, Result};
@@ -160,12 +161,6 @@ fn look(site: &Site, vision: &mut Vision, comparer: &Comparer, folder: &Path) ->
 
 /// Every file below a folder of folders: (folder's name, file), in order.
 fn pictures(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
-    let entries = |dir: &Path| -> Result<Vec<PathBuf>> {
-        let read = std::fs::read_dir(dir).map_err(|e| refuse(format!("{}: {e}", dir.display())))?;
-        let mut paths: Vec<PathBuf> = read.flatten().map(|entry| entry.path()).collect();
-        paths.sort();
-        Ok(paths)
-    };
     let mut found = Vec::new();
     for person in entries(folder)?.into_iter().filter(|path| path.is_dir()) {
         let who = person.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

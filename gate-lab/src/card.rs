@@ -17,9 +17,9 @@ use std::fmt::Write;
 use std::fs;
 
 /// Part of the impostor comparisons that a tail is fitted to.
-const TAIL: f64 = 0.002;
+pub const TAIL: f64 = 0.002;
 /// The rarest rate that is extrapolated to.
-const FMR_MIN: f64 = 1e-8;
+pub const FMR_MIN: f64 = 1e-8;
 
 /// `card --json`.
 #[derive(Serialize)]

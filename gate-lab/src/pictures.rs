@@ -184,7 +184,10 @@ fn find(images: &Path, shot: &Shot) -> Option<PathBuf> {
 }
 
 /// What lies in a folder, by name, without litter.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+///
+/// # Errors
+/// A refusal when it cannot be read.
+pub fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let unreadable = |error: std::io::Error| refuse(format!("{}: {error}", folder.display()));
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {

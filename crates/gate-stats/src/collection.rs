@@ -105,11 +105,16 @@ pub trait Measure: Sync {
 
     /// Fills `out[i * b_rows + j]` with the comparison of row i of `a` and row j of `b`, both packed rows of length `dim`.
     fn block(&self, dim: usize, a: &[f32], b: &[f32], out: &mut [f32]) {
-        let mut out = out.iter_mut();
-        for a in a.chunks_exact(dim) {
-            for (b, out) in b.chunks_exact(dim).zip(&mut out) {
-                *out = self.compare(a, b);
-            }
+        each_with_each(dim, a, b, out, |a, b| self.compare(a, b));
+    }
+}
+
+/// Every row of `a` with every row of `b`, one by one.
+fn each_with_each(dim: usize, a: &[f32], b: &[f32], out: &mut [f32], compare: impl Fn(&[f32], &[f32]) -> f32) {
+    let mut out = out.iter_mut();
+    for a in a.chunks_exact(dim) {
+        for (b, out) in b.chunks_exact(dim).zip(&mut out) {
+            *out = compare(a, b);
         }
     }
 }
@@ -121,14 +126,9 @@ impl Measure for Comparison<'_> {
     }
 
     fn block(&self, dim: usize, a: &[f32], b: &[f32], out: &mut [f32]) {
-        if *self == Comparison::Distance {
-            return Distance.block(dim, a, b, out);
-        }
-        let mut out = out.iter_mut();
-        for a in a.chunks_exact(dim) {
-            for (b, out) in b.chunks_exact(dim).zip(&mut out) {
-                *out = Comparison::compare(self, a, b);
-            }
+        match self {
+            Comparison::Distance => Distance.block(dim, a, b, out),
+            head => each_with_each(dim, a, b, out, |a, b| Comparison::compare(head, a, b)),
         }
     }
 }

@@ -16,6 +16,7 @@ pub use encoder::EncoderArgs;
 pub use head::HeadArgs;
 
 use crate::args::Data;
+use crate::card::{FMR_MIN, TAIL};
 use crate::faces::{self, FacesOptions};
 use crate::files::write_private;
 use crate::pictures::Listing;
@@ -34,8 +35,6 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// The part of the impostor comparisons that the tail is fitted to, and the least FMR that it is asked for.
-const TAIL: (f64, f64) = (2e-3, 1e-8);
 /// The rates in the summary.
 const FMRS: [f64; 4] = [1e-2, 1e-3, 1e-4, 1e-5];
 
@@ -168,7 +167,7 @@ fn compare(dim: usize, vectors: Vec<f32>, person: &[u32], comparison: Comparison
 
 /// The impostor table of a card.
 fn impostors(comparisons: &Comparisons, test: &Labelled, of: &str) -> Result<Impostors> {
-    let table = impostor_table(comparisons, TAIL.0, TAIL.1, &Bootstrap::default())
+    let table = impostor_table(comparisons, TAIL, FMR_MIN, &Bootstrap::default())
         .context("the people to measure on are too few for an impostor table; name more with --test-people")?;
     let points = table
         .iter()
