@@ -1,6 +1,7 @@
 //! The command line, and the help that teaches it.
 
 use crate::calibrate::CalibrateArgs;
+use crate::import::{IMPORT_HELP, ImportArgs};
 use crate::study::StudyArgs;
 use crate::train::{AdapterArgs, EncoderArgs, HeadArgs};
 use clap::{Args, Parser, Subcommand};
@@ -64,6 +65,9 @@ pub enum Command {
     TrainAdapter(AdapterArgs),
     /// Learn a small encoder from nothing, by triplets
     TrainEncoder(EncoderArgs),
+    /// Turn a published TFLite network into the ONNX file that the gate runs
+    #[command(after_help = IMPORT_HELP)]
+    ImportTflite(ImportArgs),
 }
 
 impl Command {

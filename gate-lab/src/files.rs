@@ -13,6 +13,14 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write(path, bytes, 0o600)
 }
 
+/// Writes a file that everybody may read, and the folder for it if there is none: the gate reads models, whoever it runs as.
+///
+/// # Errors
+/// As [`write_private`].
+pub fn write_public(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write(path, bytes, 0o644)
+}
+
 /// Writes a file anew, with the mode that it had.
 ///
 /// # Errors

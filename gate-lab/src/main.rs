@@ -14,6 +14,7 @@ mod errata;
 mod evaluate;
 mod faces;
 mod files;
+mod import;
 mod measure;
 mod pairs;
 mod pictures;
@@ -68,7 +69,7 @@ fn run(cli: &Cli) -> Result<Exit> {
     }
     if cli.json && !cli.command.has_json() {
         return Err(refuse(
-            "--json goes with evaluate, card and calibrate; what is learned or studied is told in text",
+            "--json goes with evaluate, card and calibrate; what is learned, studied or imported is told in text",
         ));
     }
     match &cli.command {
@@ -79,6 +80,7 @@ fn run(cli: &Cli) -> Result<Exit> {
         Command::TrainHead(args) => args.run(&site)?,
         Command::TrainAdapter(args) => args.run(&site)?,
         Command::TrainEncoder(args) => args.run(&site)?,
+        Command::ImportTflite(args) => args.run()?,
     }
     Ok(Exit::Done)
 }

@@ -19,6 +19,8 @@ pub enum Job {
     Encode,
     /// Compares two vectors; see [`crate::comparer`].
     Compare,
+    /// Tells a bona fide face from a presentation attack (ISO/IEC 30107), from one picture.
+    Liveness,
 }
 
 /// The order of the colour planes that a network eats.
@@ -114,6 +116,25 @@ pub struct Encoding {
     pub impostors: Vec<Point>,
 }
 
+/// What a liveness network sees of a face, and which of its outputs means what.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Liveness {
+    /// Side of the square that is cut out around a face, as a multiple of the face's box. At least 1.
+    pub crop: f32,
+    /// Side to which that square is resized, pixels. At least 1.
+    pub side_px: usize,
+    /// Which of the network's `logits`, counted from 0, stands for a bona fide face. The others are attacks.
+    pub bona_fide_class: usize,
+}
+
+impl Liveness {
+    /// Neither nothing nor more than any such network looks at.
+    fn makes_sense(self) -> bool {
+        (1.0..=16.0).contains(&self.crop) && (1..=1024).contains(&self.side_px) && self.bona_fide_class < 16
+    }
+}
+
 /// A model card.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -131,7 +152,7 @@ pub struct Card {
     /// The weights may be used for research only; using them is warned of.
     #[serde(default)]
     pub research_only: bool,
-    /// The weights' file name below `cache/`.
+    /// The weights' file name, beside the card or below `cache/`.
     pub file: String,
     /// Lower-case hex sha256 of the weights.
     pub sha256: String,
@@ -144,6 +165,8 @@ pub struct Card {
     pub detection: Option<Detection>,
     /// For an encoder.
     pub encoding: Option<Encoding>,
+    /// For a liveness network.
+    pub liveness: Option<Liveness>,
     /// The folder that the card came from.
     #[serde(skip)]
     dir: PathBuf,
@@ -171,7 +194,11 @@ impl Card {
                 card.impostor_table()
                     .ok_or_else(|| bad(format!("an encoder needs [encoding] with impostors; {TABLE_FORM}")))?;
             }
-            Job::Detect | Job::Compare => {}
+            Job::Liveness if !card.liveness.is_some_and(Liveness::makes_sense) => {
+                let wanted = "crop 1 to 16, side_px 1 to 1024, bona_fide_class 0 to 15";
+                return Err(bad(format!("a liveness network needs [liveness] with {wanted}")));
+            }
+            Job::Detect | Job::Compare | Job::Liveness => {}
         }
         Ok(card)
     }
@@ -182,10 +209,17 @@ impl Card {
         impostor_table(&self.encoding.as_ref()?.impostors)
     }
 
-    /// Where the weights belong.
+    /// Where the weights are: beside the card, where small ones are kept with it, or else in `cache/`, where set-up puts
+    /// them.
     #[must_use]
     pub fn weights_path(&self) -> PathBuf {
-        self.dir.join("cache").join(&self.file)
+        let beside = self.dir.join(&self.file);
+        if beside.is_file() { beside } else { self.cache().join(&self.file) }
+    }
+
+    /// The folder for what is fetched or compiled.
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.dir.join("cache")
     }
 
     /// Reads the weights and checks their hash.

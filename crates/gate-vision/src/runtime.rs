@@ -124,11 +124,11 @@ impl Runtime {
     }
 }
 
-/// Where compiled networks are kept: under systemd in the service's cache folder, else beside the weights.
+/// Where compiled networks are kept: under systemd in the service's cache folder, else in that of the models.
 fn engine_cache(card: &Card) -> PathBuf {
     match std::env::var_os("CACHE_DIRECTORY") {
         Some(dir) => PathBuf::from(dir).join("engines"),
-        None => card.weights_path().with_file_name("engines"),
+        None => card.cache().join("engines"),
     }
 }
 

@@ -134,7 +134,7 @@ fn damaged_and_missing_weights_and_wrong_cards_are_told_by_name() {
     assert!(gone.to_string().contains("make setup"), "{gone}");
 
     let none = Card::load(&models(), "arcface", Job::Encode).unwrap_err().to_string();
-    assert!(none.contains("cards there: sface, yunet"), "{none}");
+    assert!(none.contains("cards there: minifasnet_v2, sface, yunet"), "{none}");
     let other_job = Card::load(&models(), "yunet", Job::Encode).unwrap_err().to_string();
     assert!(other_job.contains("not Encode"), "{other_job}");
     let typo = other_cards(|text| text.replace("channels", "chanels"));

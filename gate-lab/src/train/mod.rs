@@ -18,7 +18,7 @@ pub use head::HeadArgs;
 use crate::args::Data;
 use crate::card::{FMR_MIN, TAIL};
 use crate::faces::{self, FacesOptions};
-use crate::files::write_private;
+use crate::files;
 use crate::pictures::Listing;
 use crate::refusal::refuse;
 use anyhow::{Context, Result};
@@ -31,8 +31,6 @@ use gate_vision::align::CHIP_BYTES;
 use gate_vision::card::{Card, Job, Point};
 use gate_vision::comparer::{DISTANCE, Impostors};
 use std::collections::HashMap;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The rates in the summary.
@@ -209,10 +207,9 @@ fn summary(what: &[(&str, &Comparisons)]) {
     }
 }
 
-/// Writes a file that the gate may read, whoever it runs as.
+/// Writes a file that the gate may read.
 fn write_public(path: &Path, bytes: &[u8]) -> Result<()> {
-    let written = write_private(path, bytes).and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o644)));
-    written.with_context(|| format!("{} cannot be written", path.display()))
+    files::write_public(path, bytes).with_context(|| format!("{} cannot be written", path.display()))
 }
 
 /// What was handed in was too little or made no sense; or the tensor library failed.
