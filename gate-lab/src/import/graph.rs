@@ -22,7 +22,7 @@ const IR_VERSION: i64 = 7;
 /// Most bytes of weights. Tensors of a damaged file may share bytes, and each would be written out.
 const WEIGHTS_MAX_BYTES: usize = 64 << 20;
 /// Widest padding on one side, pixels.
-const PAD_MAX: i32 = 64;
+const PAD_MAX: i64 = 64;
 
 /// Zeros added before and after: down, to the right.
 type Pads = [[usize; 2]; 2];
@@ -120,7 +120,7 @@ impl Builder<'_> {
         let [0, 0, top, bottom, left, right, 0, 0] = self.network.tensors[operator.input(1)?].ints()?[..] else {
             return Err("a PAD operator does more than put zeros around a picture".into());
         };
-        let side = |n: i32| usize::try_from(n).ok().filter(|_| n <= PAD_MAX);
+        let side = |n: i64| usize::try_from(n).ok().filter(|_| n <= PAD_MAX);
         let (Some(top), Some(bottom), Some(left), Some(right)) = (side(top), side(bottom), side(left), side(right))
         else {
             return Err(format!("a PAD operator puts fewer than 0 or more than {PAD_MAX} zeros on a side"));

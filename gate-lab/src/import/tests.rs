@@ -133,8 +133,8 @@ fn prelu(draft: &mut Draft, x: i32, shape: &[i32], slope: impl Fn(i32) -> f32) -
 fn small(slope: impl Fn(i32) -> f32) -> Draft {
     let mut draft = Draft::default();
     let image = draft.computed(&[1, 6, 6, 3]);
-    let zeros = [0, 0, 1, 1, 1, 1, 0, 0i32].iter().flat_map(|v| v.to_le_bytes()).collect();
-    draft.tensors.push((vec![4, 2], Some(zeros), 2));
+    let zeros = [0, 0, 1, 1, 1, 1, 0, 0i64].iter().flat_map(|v| v.to_le_bytes()).collect();
+    draft.tensors.push((vec![4, 2], Some(zeros), 4));
     let padded = draft.add(34, &[image, 1], &[1, 8, 8, 3], vec![]);
     let (kernel, bias) = (draft.floats(&[2, 3, 3, 3], |n| n as f32), draft.floats(&[2], |n| n as f32));
     let x = draft.add(3, &[padded, kernel, bias], &[1, 6, 6, 2], stride(VALID, 1));

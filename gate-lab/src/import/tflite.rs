@@ -92,6 +92,7 @@ impl Operator {
 
 const FLOAT32: u8 = 0;
 const INT32: u8 = 2;
+const INT64: u8 = 4;
 
 impl Tensor<'_> {
     /// Elements that its sides make.
@@ -109,29 +110,31 @@ impl Tensor<'_> {
     /// # Errors
     /// When it has none, or they are no 32-bit floats, or not as many as its sides make, or not all finite.
     pub fn floats(&self) -> Result<Vec<f32>> {
-        self.is(FLOAT32, "32-bit floats")?;
-        let values: Vec<f32> = self.data.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        if self.kind != FLOAT32 {
+            return Err(format!("{:?} is not of 32-bit floats, but of the type numbered {}", self.name, self.kind));
+        }
+        let values: Vec<f32> = self.elements::<4>()?.iter().map(|b| f32::from_le_bytes(*b)).collect();
         if values.iter().all(|v| v.is_finite()) { Ok(values) } else { Err(format!("{:?} holds no numbers", self.name)) }
     }
 
-    /// Its whole numbers.
+    /// Its whole numbers, of 32 or 64 bits.
     ///
     /// # Errors
-    /// When it has none, or they are no 32-bit integers, or not as many as its sides make.
-    pub fn ints(&self) -> Result<Vec<i32>> {
-        self.is(INT32, "32-bit integers")?;
-        Ok(self.data.as_chunks::<4>().0.iter().map(|b| i32::from_le_bytes(*b)).collect())
+    /// When it has none, or they are no such integers, or not as many as its sides make.
+    pub fn ints(&self) -> Result<Vec<i64>> {
+        match self.kind {
+            INT32 => Ok(self.elements()?.iter().map(|b| i32::from_le_bytes(*b).into()).collect()),
+            INT64 => Ok(self.elements()?.iter().map(|b| i64::from_le_bytes(*b)).collect()),
+            other => Err(format!("{:?} is not of 32- or 64-bit integers, but of the type numbered {other}", self.name)),
+        }
     }
 
-    fn is(&self, kind: u8, what: &str) -> Result<()> {
-        if self.kind != kind {
-            return Err(format!("{:?} is not of {what}, but of the type numbered {}", self.name, self.kind));
-        }
-        let (found, wanted) = (self.data.len(), self.len().saturating_mul(4));
+    fn elements<const BYTES: usize>(&self) -> Result<&[[u8; BYTES]]> {
+        let (found, wanted) = (self.data.len(), self.len().saturating_mul(BYTES));
         if found != wanted {
             return Err(format!("{:?} holds {found} bytes where its sides {:?} make {wanted}", self.name, self.shape));
         }
-        Ok(())
+        Ok(self.data.as_chunks().0)
     }
 }
 
