@@ -63,7 +63,8 @@ fn a_liveness_card_says_what_the_network_sees() {
     let dir = tempfile::tempdir().unwrap();
     let text = std::fs::read_to_string(models().join("minifasnet_v2.toml")).unwrap();
     let (head, _) = text.split_once("[liveness]").unwrap();
-    let changed = [head.to_owned(), text.replace("crop = 2.7", "crop = nan"), text.replace("side_px = 80", "side_px = 0")];
+    let changed =
+        [head.to_owned(), text.replace("crop = 2.7", "crop = nan"), text.replace("side_px = 80", "side_px = 0")];
     for text in changed {
         std::fs::write(dir.path().join("minifasnet_v2.toml"), text).unwrap();
         let refused = Card::load(dir.path(), NAME, Job::Liveness).unwrap_err().to_string();

