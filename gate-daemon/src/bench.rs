@@ -55,7 +55,9 @@ pub fn bench(site: &Site, args: &BenchArgs) -> Result<()> {
     let comparer = site.comparer(&card)?;
     let tau = site.tau(&comparer, args.people as usize);
     let members = Arc::new(Members::new(strangers(args.people, dim), comparer, tau));
-    let mut gate = Gate::new(vision, members, site.config.policy(tau.d2));
+    let liveness = site.liveness(&vision)?;
+    let policy = site.policy(tau.d2, liveness.as_ref());
+    let mut gate = Gate::new(vision, liveness, members, policy);
     let measured = measure(&mut gate, &frames, args.frames as usize)?;
     let size = format!("{}x{}", frames[0].width_px, frames[0].height_px);
     report(&measured, &size, site, args, load);
@@ -78,11 +80,12 @@ fn measure(gate: &mut Gate, frames: &[Frame], count: usize) -> Result<Vec<(Timin
 
 fn report(measured: &[(Timings, Duration)], size: &str, site: &Site, args: &BenchArgs, load: Duration) {
     type Stage = fn(&(Timings, Duration)) -> Duration;
-    let stages: [(&str, Stage); 6] = [
+    let stages: [(&str, Stage); 7] = [
         ("detect", |m| m.0.detect),
         ("align", |m| m.0.align),
         ("encode", |m| m.0.encode),
         ("search", |m| m.0.search),
+        ("liveness", |m| m.0.liveness),
         ("decide", |m| m.0.decide),
         ("frame", |m| m.1),
     ];

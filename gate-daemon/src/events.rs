@@ -36,6 +36,11 @@ pub enum Record<'a> {
         /// On = unlocked.
         on: bool,
     },
+    /// Too many presentation attacks: nobody is let in for a while, or the time is over.
+    Lockout {
+        /// Whether it stands now.
+        present: bool,
+    },
     /// Something that keeps the gate locked came or went.
     Fault {
         /// Which.
@@ -133,11 +138,18 @@ impl EventLog {
                 Record::Refused { reason: reason.name(), person: person.and_then(id), track: track.0 }
             }
             Event::Relay { on } => Record::Relay { on },
+            Event::Lockout { present } => Record::Lockout { present },
             Event::Fault { fault, present } => Record::Fault { fault: fault.name(), present },
         };
         match &record {
             Record::Granted { person, track } => tracing::info!(person, track, "granted"),
             Record::Refused { reason, track, .. } => tracing::info!(reason, track, "refused"),
+            Record::Lockout { present: true } => {
+                tracing::error!(
+                    "locked out: pictures of enrolled people were held up again and again; look who stands there"
+                );
+            }
+            Record::Lockout { .. } => tracing::info!("the lock-out is over"),
             Record::Fault { fault, present: true } => tracing::error!(fault, "fault: the gate stays locked"),
             Record::Fault { fault, .. } => tracing::info!(fault, "fault is over"),
             other => tracing::debug!(?other, "event"),

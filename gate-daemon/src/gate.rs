@@ -3,19 +3,21 @@
 //! ```text
 //!  frame ──detect──▶ faces ──track──▶ tracks ──align──▶ chips ──measure──▶ quality
 //!                                                          │ nearest, good enough
-//!                                                          └──look closer──encode──▶ probe ──search──▶ lookup
-//!                                 sighting (one value, bounded) ◀──────────────────────────┘
+//!                                                          ├──look closer──encode──▶ probe ──search──▶ lookup
+//!                                                          └──liveness──▶ pad look                       │
+//!                                 sighting (one value, bounded) ◀───────────┴────────────────────────────┘
 //!                                     └──▶ Decider.step(sighting, now) ──▶ actions
 //! ```
 
 use anyhow::{Context, Result};
 use gate_core::decision::{Actions, Decider, FaceSighting, Lookup, Now, Sighting};
 use gate_core::geometry::{Face, Rect};
+use gate_core::liveness::PadLook;
 use gate_core::picture::Rgb;
 use gate_core::policy::Policy;
 use gate_core::track::{FACES_MAX, Tracker};
 use gate_site::Members;
-use gate_vision::{Portrait, Vision, portrait};
+use gate_vision::{Liveness, Portrait, Vision, portrait};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +34,8 @@ pub struct Timings {
     pub encode: Duration,
     /// The search through the gallery.
     pub search: Duration,
+    /// Whether the face is live: the network and the cues beside it.
+    pub liveness: Duration,
     /// Tracks, evidence, decision.
     pub decide: Duration,
 }
@@ -48,6 +52,7 @@ pub struct Seen {
 /// Everything between a frame and a decision.
 pub struct Gate {
     vision: Vision,
+    liveness: Option<Liveness>,
     tracker: Tracker,
     members: Arc<Members>,
     decider: Decider,
@@ -56,11 +61,13 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate that knows `members`; `policy` without its tau, which comes with them.
-    pub fn new(vision: Vision, members: Arc<Members>, policy: Policy) -> Self {
+    /// A gate that knows `members`; `policy` without its tau, which comes with them. Without `liveness` frames are not asked
+    /// whether a face is live; where the policy wants to know, nobody is let in then.
+    pub fn new(vision: Vision, liveness: Option<Liveness>, members: Arc<Members>, policy: Policy) -> Self {
         let policy = Policy { tau: members.tau().d2, ..policy };
         Self {
             vision,
+            liveness,
             tracker: Tracker::new(policy.track_lost_ms),
             members,
             decider: Decider::new(policy),
@@ -84,13 +91,21 @@ impl Gate {
 
         let boxes: Vec<Rect> = portraits.iter().map(|p| p.face.rect).collect();
         let tracks = self.tracker.update(&boxes, now.mono_ms);
+        if let Some(liveness) = self.liveness.as_mut().filter(|_| !portraits.is_empty()) {
+            liveness.remember(picture, now.mono_ms);
+        }
         let mut sighting = Sighting::default();
         self.seen.clear();
         for (place, (portrait, track)) in portraits.iter().zip(tracks).enumerate() {
             self.timings.decide += watch.lap();
             // Faces come largest first: only the nearest can be granted, so only that one is worth an encoding.
-            let lookup = if place == 0 { self.identify(picture, portrait, &mut watch)? } else { Lookup::NotDone };
-            let face = FaceSighting { track, quality: portrait.quality, lookup };
+            let good = portrait.quality.refusal(&self.decider.policy().quality).is_none();
+            let (lookup, pad) = if place == 0 && good {
+                (self.identify(picture, portrait, &mut watch)?, self.look_for_life(picture, portrait, &mut watch)?)
+            } else {
+                (Lookup::NotDone, None)
+            };
+            let face = FaceSighting { track, quality: portrait.quality, lookup, pad };
             self.seen.push(Seen { face: portrait.face, sighting: face });
             // There is room: both hold FACES_MAX.
             let _ = sighting.faces.push(face);
@@ -102,9 +117,6 @@ impl Gate {
 
     /// Who is this? Asked only of a face that is good enough to be granted on.
     fn identify(&mut self, picture: Rgb<'_>, portrait: &Portrait, watch: &mut Stopwatch) -> Result<Lookup> {
-        if portrait.quality.refusal(&self.decider.policy().quality).is_some() {
-            return Ok(Lookup::NotDone);
-        }
         let closer = self.vision.look_closer(picture, &portrait.face).context("looking at a face")?;
         self.timings.detect += watch.lap();
         let Some(closer) = closer else { return Ok(Lookup::Unclear) };
@@ -114,6 +126,19 @@ impl Gate {
         let lookup = self.members.look_up(probe);
         self.timings.search = watch.lap();
         Ok(lookup)
+    }
+
+    /// Is it live? Asked of the same face.
+    fn look_for_life(
+        &mut self,
+        picture: Rgb<'_>,
+        portrait: &Portrait,
+        watch: &mut Stopwatch,
+    ) -> Result<Option<PadLook>> {
+        let Some(liveness) = &mut self.liveness else { return Ok(None) };
+        let look = liveness.look(picture, &portrait.face.rect).context("telling a live face from a picture")?;
+        self.timings.liveness = watch.lap();
+        Ok(Some(look))
     }
 
     /// Puts another gallery in force, between two frames.

@@ -14,7 +14,7 @@ use crate::service::Service;
 use crate::source::{Next, Source};
 use crate::trace::Trace;
 use anyhow::{Context, Result, bail};
-use gate_config::FpirUnmet;
+use gate_config::{FpirUnmet, LivenessMode};
 use gate_core::decision::{Action, Actions, Event, Now};
 use gate_core::gate::{Fault, State};
 use gate_hal::{CameraState, Frame};
@@ -84,8 +84,12 @@ impl Daemon {
         let (members, people) = PeopleWatch::start(site.clone(), encoder, comparer)?;
         let provider = site.vision_options().session.provider.name();
         tracing::info!(runtime = %vision.runtime_path().display(), provider, "networks loaded");
-        let policy = site.config.policy(members.tau().d2);
-        let gate = Gate::new(vision, members, policy);
+        let liveness = site.liveness(&vision)?;
+        if site.config.liveness.mode == LivenessMode::Off {
+            tracing::warn!("[liveness] mode = \"off\": a photograph of an enrolled person opens the gate");
+        }
+        let policy = site.policy(members.tau().d2, liveness.as_ref());
+        let gate = Gate::new(vision, liveness, members, policy);
         let mut daemon = Self {
             gate,
             source,

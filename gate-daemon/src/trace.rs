@@ -56,6 +56,12 @@ pub struct FaceTrace {
     pub d2: Option<f32>,
     /// Dissimilarity to the next person.
     pub runner_up_d2: Option<f32>,
+    /// Liveness: the network's or the site's score, larger = more likely live.
+    pub live_score: Option<f32>,
+    /// Liveness: strength of straight edges around the face.
+    pub outline: Option<f32>,
+    /// Liveness: share of the surroundings where motion shows, their difference if still, and if carried along.
+    pub surroundings: Option<[f32; 3]>,
 }
 
 /// The file it is written to.
@@ -119,5 +125,8 @@ fn face_trace(seen: &Seen, members: &Members, policy: &QualityPolicy) -> FaceTra
         nearest: found.and_then(|f| members.person(f.person)).map(|p| p.id.clone()),
         d2: found.map(|f| f.d2),
         runner_up_d2: found.and_then(|f| f.runner_up_d2),
+        live_score: seen.sighting.pad.map(|p| p.score),
+        outline: seen.sighting.pad.map(|p| p.outline),
+        surroundings: seen.sighting.pad.and_then(|p| p.surroundings).map(|s| [s.share, s.still, s.carried]),
     }
 }

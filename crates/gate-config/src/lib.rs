@@ -18,15 +18,15 @@ mod suggest;
 
 use std::path::{Path, PathBuf};
 
-use gate_core::policy::{Policy, QualityPolicy};
+use gate_core::policy::{PadPolicy, Policy, QualityPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use error::{ConfigError, Fault};
 pub use schema::schema;
 pub use sections::{
-    ActiveLevel, Camera, CameraFormat, Driver, Enrol, Events, FpirUnmet, Lamps, Log, PolicySection, Provider, Quality,
-    Relay, ReplayPace, SeveralFaces, Store, Vision,
+    ActiveLevel, Camera, CameraFormat, Driver, Enrol, Events, FpirUnmet, Lamps, Light, Liveness, LivenessMode, Log,
+    PolicySection, Provider, Quality, Relay, ReplayPace, SeveralFaces, Store, Vision,
 };
 
 /// Longest configuration file that is read, bytes.
@@ -43,12 +43,16 @@ pub struct Config {
     pub relay: Relay,
     /// The lamps beside the gate.
     pub lamps: Lamps,
+    /// The lamp that asks faces for an answer.
+    pub light: Light,
     /// The networks and where they run.
     pub vision: Vision,
     /// What it takes to be let in.
     pub policy: PolicySection,
     /// What a face at the gate must be like before its identity counts.
     pub quality: Quality,
+    /// What shows that a face is live.
+    pub liveness: Liveness,
     /// What an enrolment picture must be like.
     pub enrol: Enrol,
     /// Where people are kept.
@@ -106,7 +110,8 @@ impl Config {
         Ok(config)
     }
 
-    /// The core's policy, with the threshold in force: `tau` as set here, or as derived from `fpir_target`.
+    /// The core's policy, with the threshold in force: `tau` as set here, or as derived from `fpir_target`. How liveness scores
+    /// are distributed stands on the network's card: the core's stand-in is there until that is loaded.
     #[must_use]
     pub fn policy(&self, tau: f32) -> Policy {
         let policy = &self.policy;
@@ -130,6 +135,14 @@ impl Config {
                 min_sharpness: self.quality.min_sharpness,
                 min_luma: self.quality.min_luma,
                 max_luma: self.quality.max_luma,
+            },
+            liveness: PadPolicy {
+                mode: self.liveness.mode.into(),
+                bpcer_target: self.liveness.bpcer_target,
+                attacks_max: self.liveness.attacks_max,
+                attacks_window_ms: self.liveness.attacks_window_ms,
+                lockout_ms: self.liveness.lockout_ms,
+                ..PadPolicy::default()
             },
         }
     }

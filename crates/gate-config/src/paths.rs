@@ -18,6 +18,7 @@ impl Config {
             &mut self.relay.trace,
             &mut self.vision.runtime,
             &mut self.policy.calibration,
+            &mut self.liveness.calibration,
             &mut self.store.key_file,
             &mut self.events.file,
         ];

@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use crate::error::Note;
-use crate::{Config, Driver};
+use crate::{Config, Driver, LivenessMode};
 
 /// Highest BCM line on the header of a Raspberry Pi.
 const RPPAL_LINE_MAX: u32 = 27;
@@ -60,14 +60,24 @@ impl Notes<'_> {
     fn lines(&mut self, config: &Config) {
         let relay = &config.relay;
         let mut taken = vec![("relay", "line", relay.line)];
-        for (key, line) in [("green_line", config.lamps.green_line), ("red_line", config.lamps.red_line)] {
+        let (lamps, light) = (&config.lamps, &config.light);
+        for (section, key, line) in [
+            ("lamps", "green_line", lamps.green_line),
+            ("lamps", "red_line", lamps.red_line),
+            ("light", "line", light.line),
+        ] {
             let Some(line) = line else { continue };
-            if let Some((section, other, _)) = taken.iter().find(|(_, _, other)| *other == line) {
+            if let Some((has, other, _)) = taken.iter().find(|(_, _, other)| *other == line) {
                 let message =
-                    format!("\"{key}\" in [lamps] is line {line}, which \"{other}\" in [{section}] has already");
-                self.add("lamps", &[key], message);
+                    format!("\"{key}\" in [{section}] is line {line}, which \"{other}\" in [{has}] has already");
+                self.add(section, &[key], message);
             }
-            taken.push(("lamps", key, line));
+            taken.push((section, key, line));
+        }
+        if matches!(config.liveness.mode, LivenessMode::Active | LivenessMode::Both) && light.line.is_none() {
+            let message = "\"mode\" in [liveness] asks the lamp, and there is none: set \"line\" in [light], or take \
+                           mode = \"passive\"";
+            self.add("liveness", &["mode"], message.to_owned());
         }
         for (section, key, line) in taken {
             if relay.driver == Driver::Rppal && line > RPPAL_LINE_MAX {

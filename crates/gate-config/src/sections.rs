@@ -165,6 +165,18 @@ pub struct Lamps {
     pub active: ActiveLevel,
 }
 
+/// `[light]`: a lamp that asks faces for an answer, on the relay's driver and chip.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(inline)]
+pub struct Light {
+    /// The line of the lamp beside the camera; without it there is none.
+    #[schemars(range(min = 0, max = 1023))]
+    pub line: Option<u32>,
+    /// The level that lights it.
+    pub active: ActiveLevel,
+}
+
 /// `[vision]`: the networks and where they run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -317,6 +329,74 @@ impl From<SeveralFaces> for gate_core::policy::SeveralFaces {
         match several {
             SeveralFaces::Refuse => Self::Refuse,
             SeveralFaces::Nearest => Self::Nearest,
+        }
+    }
+}
+
+/// `[liveness]`: what shows that a face is live and not a picture of one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(inline)]
+pub struct Liveness {
+    /// What is asked: nothing, what frames show by themselves, the answer to the lamp of [light], or both.
+    pub mode: LivenessMode,
+    /// Card of the network that tells live faces from pictures.
+    #[schemars(length(min = 1))]
+    pub network: String,
+    /// Part of the live people that may be refused; smaller lets more pictures pass.
+    #[schemars(range(min = 0.001, max = 0.5))]
+    pub bpcer_target: f32,
+    /// This site's own classifier, made by gate-lab calibrate-liveness.
+    #[schemars(length(min = 1))]
+    pub calibration: Option<PathBuf>,
+    /// So many attacks within attacks_window_ms lock everybody out; 0 never does.
+    #[schemars(range(min = 0, max = 16))]
+    pub attacks_max: u8,
+    /// Attacks longer ago no longer count, milliseconds.
+    #[schemars(range(min = 1_000, max = 3_600_000))]
+    pub attacks_window_ms: u32,
+    /// How long everybody is locked out then, milliseconds.
+    #[schemars(range(min = 0, max = 3_600_000))]
+    pub lockout_ms: u32,
+}
+
+impl Default for Liveness {
+    fn default() -> Self {
+        Self {
+            mode: LivenessMode::Passive,
+            network: "minifasnet_v2".to_owned(),
+            bpcer_target: 0.02,
+            calibration: None,
+            attacks_max: 3,
+            attacks_window_ms: 120_000,
+            lockout_ms: 60_000,
+        }
+    }
+}
+
+/// Which evidence of a live face is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum LivenessMode {
+    /// None: a good photograph opens the gate.
+    Off,
+    /// What the frames show by themselves.
+    #[default]
+    Passive,
+    /// The answer to the lamp of [light].
+    Active,
+    /// Both of them.
+    Both,
+}
+
+impl From<LivenessMode> for gate_core::policy::PadMode {
+    fn from(mode: LivenessMode) -> Self {
+        match mode {
+            LivenessMode::Off => Self::Off,
+            LivenessMode::Passive => Self::Passive,
+            LivenessMode::Active => Self::Active,
+            LivenessMode::Both => Self::Both,
         }
     }
 }

@@ -4,6 +4,7 @@ use divan::{Bencher, black_box};
 use gate_core::comparison::{Comparison, Head};
 use gate_core::decision::{Decider, FaceSighting, Identification, Lookup, Now, Sighting};
 use gate_core::gallery::Gallery;
+use gate_core::liveness::PadLook;
 use gate_core::person::{Access, PersonKey};
 use gate_core::policy::Policy;
 use gate_core::quality::Quality;
@@ -58,7 +59,8 @@ fn decide_one_frame(bencher: Bencher) {
     let quality = Quality { face_px: 120.0, visible_part: 1.0, sharpness: 9.0, luma: 120.0, ..Quality::default() };
     let found = Identification { person: PersonKey(1), access: Access::default(), d2: 0.5, runner_up_d2: Some(1.8) };
     let mut sighting = Sighting::default();
-    let face = FaceSighting { track: TrackId(1), quality, lookup: Lookup::Found(found) };
+    let look = PadLook { score: 5.0, outline: 1.0, surroundings: None };
+    let face = FaceSighting { track: TrackId(1), quality, lookup: Lookup::Found(found), pad: Some(look) };
     assert!(sighting.faces.push(face).is_ok());
     let mut decider = Decider::new(Policy::default());
     let mut now = Now { mono_ms: 0, wall_ms: 0 };

@@ -1,16 +1,18 @@
 //! The decider: sightings in, actions out.
 //!
 //! A grant needs, on one live track: enough identifications that agree within a window, each near enough (tau) and
-//! clear of the second-best person (margin), with the average of all clear looks in that window near enough, too, on frames good enough to compare, of a person who may enter now, with
-//! nobody else in front, and the gate locked and without fault. The frame that completes the evidence must itself be
-//! a match: a grant never rests on a face that has left.
+//! clear of the second-best person (margin), with the average of all clear looks in that window near enough, too, on frames
+//! good enough to compare; the evidence asked for that the face is live; a person who may enter now, with nobody else in
+//! front; and the gate locked, without fault and not locked out. The frame that completes the evidence must itself be a
+//! match: a grant never rests on a face that has left.
 //!
 //! Nothing here blocks, allocates, reads a clock or panics on input: time comes in, actions go out.
 
 use crate::evidence::{Evidence, Verdict};
 use crate::gate::{Fault, Gate, State};
+use crate::liveness::{PadLook, PadThresholds, PadVerdict};
 use crate::person::{Access, PersonKey};
-use crate::policy::{Policy, SeveralFaces};
+use crate::policy::{PadMode, Policy, SeveralFaces};
 use crate::quality::Quality;
 use crate::reason::Reason;
 use crate::track::{FACES_MAX, TRACKS_MAX, TrackId};
@@ -21,9 +23,11 @@ const REFUSAL_SIGN_MS: u64 = 1_500;
 
 /// Most recent grants remembered.
 const GRANTS_MAX: usize = 16;
+/// Most recent attacks remembered; the policy's `attacks_max` is cut to this.
+const ATTACKS_MAX: usize = 16;
 
-/// Most actions that one step can return: a refusal and a grant for each face, the relay, faults and lamps.
-pub const ACTIONS_MAX: usize = 2 * FACES_MAX + 8;
+/// Most actions that one step can return: a refusal and a grant for each face, the relay, faults, a lock-out and lamps.
+pub const ACTIONS_MAX: usize = 2 * FACES_MAX + 10;
 
 /// Two clocks read together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +74,8 @@ pub struct FaceSighting {
     pub quality: Quality,
     /// Who it is nearest to.
     pub lookup: Lookup,
+    /// What the frame says about whether it is live; `None` = it was not looked at for that.
+    pub pad: Option<PadLook>,
 }
 
 /// All that one frame has shown.
@@ -95,13 +101,18 @@ pub enum Event {
         reason: Reason,
         /// Which face.
         track: TrackId,
-        /// Who it is, where that is certain (suspended, expired, not yet valid).
+        /// Who it is, where that is certain (suspended, expired, not yet valid), or whose picture was held up.
         person: Option<PersonKey>,
     },
     /// The relay is switched.
     Relay {
         /// On = the gate is unlocked.
         on: bool,
+    },
+    /// Too many presentation attacks: nobody is let in from now on, or the time is over.
+    Lockout {
+        /// Whether it stands now.
+        present: bool,
     },
     /// A fault came or went.
     Fault {
@@ -139,6 +150,10 @@ pub struct Decider {
     evidence: Vec<Evidence, TRACKS_MAX>,
     /// Who was let in lately, and when.
     granted: Deque<(PersonKey, u64), GRANTS_MAX>,
+    pad_thresholds: PadThresholds,
+    /// When somebody held up a picture, lately.
+    attacks_ms: Deque<u64, ATTACKS_MAX>,
+    locked_out_until_ms: Option<u64>,
     seen_ms: Option<u64>,
     red_until_ms: u64,
     lamps: (bool, bool),
@@ -151,9 +166,12 @@ impl Decider {
     pub fn new(policy: Policy) -> Self {
         Self {
             gate: Gate::new(policy.pulse_ms, policy.pulse_max_ms),
+            pad_thresholds: PadThresholds::derive(&policy.liveness.model, policy.liveness.bpcer_target),
             policy,
             evidence: Vec::new(),
             granted: Deque::new(),
+            attacks_ms: Deque::new(),
+            locked_out_until_ms: None,
             seen_ms: None,
             red_until_ms: 0,
             lamps: (false, false),
@@ -211,7 +229,7 @@ impl Decider {
                 }
                 continue;
             };
-            self.weigh(face.track, verdict, now, !pulse_just_over, &mut actions);
+            self.weigh(face, verdict, now, !pulse_just_over, &mut actions);
         }
         self.outputs(now, &mut actions);
         actions
@@ -224,6 +242,10 @@ impl Decider {
         let stalled = self.seen_ms.is_some_and(|t| now.mono_ms.saturating_sub(t) > u64::from(self.policy.stall_ms));
         if stalled {
             self.fault_into(Fault::Camera, &mut actions);
+        }
+        if self.locked_out_until_ms.is_some_and(|until| now.mono_ms >= until) {
+            self.locked_out_until_ms = None;
+            log(&mut actions, Event::Lockout { present: false });
         }
         self.outputs(now, &mut actions);
         actions
@@ -261,7 +283,7 @@ impl Decider {
             .filter(|_| !self.gate.has(Fault::Camera))
             .map(|t| t.saturating_add(u64::from(self.policy.stall_ms) + 1));
         let sign = self.lamps.1.then_some(self.red_until_ms).filter(|_| self.gate.state() != State::Faulted);
-        [self.gate.deadline_ms(), stall, sign].into_iter().flatten().min()
+        [self.gate.deadline_ms(), stall, sign, self.locked_out_until_ms].into_iter().flatten().min()
     }
 
     /// What this frame says about one face; `None` when the face does not count (somebody behind the nearest).
@@ -299,35 +321,18 @@ impl Decider {
     }
 
     /// Adds one verdict to its track's evidence and acts on what it then shows.
-    fn weigh(&mut self, track: TrackId, verdict: Verdict, now: Now, may_open: bool, actions: &mut Actions) {
+    fn weigh(&mut self, face: &FaceSighting, verdict: Verdict, now: Now, may_open: bool, actions: &mut Actions) {
+        let track = face.track;
         let (window_ms, refuse_after_ms) = (self.policy.window_ms, self.policy.refuse_after_ms);
-        let agreeing_frames = self.policy.agreeing_frames;
+        let (pad_model, pad_thresholds) = (self.policy.liveness.model, self.pad_thresholds);
         let Some(evidence) = evidence_of(&mut self.evidence, track, now.mono_ms) else { return };
         evidence.take(verdict, now.mono_ms, window_ms);
-
+        if let (Verdict::Match(..) | Verdict::NoMatch(..), Some(look)) = (verdict, face.pad) {
+            evidence.pad.take(look, now.mono_ms, &pad_model, &pad_thresholds);
+        }
         if let Verdict::Match(person, access, _) = verdict {
-            if !evidence.complete(agreeing_frames, self.policy.tau) {
-                return;
-            }
-            if let Some(reason) = access.refusal(now.wall_ms) {
-                if evidence.report(reason) {
-                    self.red_until_ms = now.mono_ms.saturating_add(REFUSAL_SIGN_MS);
-                    log(actions, Event::Refused { reason, track, person: Some(person) });
-                }
-                return;
-            }
-            let rested = self.granted.iter().all(|(p, _)| *p != person);
-            if rested && may_open && self.gate.grant(now.mono_ms) {
-                // A grant uses the evidence up: the next one needs its own.
-                evidence.forget();
-                if self.granted.is_full() {
-                    self.granted.pop_front();
-                }
-                // There is room: one was just removed if it was full.
-                let _ = self.granted.push_back((person, now.mono_ms));
-                self.red_until_ms = now.mono_ms;
-                log(actions, Event::Granted { person, track });
-                self.outputs(now, actions);
+            if evidence.complete(self.policy.agreeing_frames, self.policy.tau) {
+                self.recognised(track, person, access, now, may_open, actions);
             }
             return;
         }
@@ -336,6 +341,91 @@ impl Decider {
         {
             self.red_until_ms = now.mono_ms.saturating_add(REFUSAL_SIGN_MS);
             log(actions, Event::Refused { reason, track, person: None });
+        }
+    }
+
+    /// It is certain whose face this is: is it live, and may they come in now?
+    fn recognised(
+        &mut self,
+        track: TrackId,
+        person: PersonKey,
+        access: Access,
+        now: Now,
+        may_open: bool,
+        actions: &mut Actions,
+    ) {
+        let liveness = self.liveness(track);
+        if liveness == Some(PadVerdict::Attack) {
+            return self.attacked(track, person, now, actions);
+        }
+        if self.locked_out_until_ms.is_some() {
+            return self.refuse(track, Reason::LockedOut, None, now, actions);
+        }
+        if liveness != Some(PadVerdict::BonaFide) {
+            return;
+        }
+        if let Some(reason) = access.refusal(now.wall_ms) {
+            return self.refuse(track, reason, Some(person), now, actions);
+        }
+        let rested = self.granted.iter().all(|(p, _)| *p != person);
+        if rested && may_open && self.gate.grant(now.mono_ms) {
+            // A grant uses the evidence up: the next one needs its own.
+            self.evidence.iter_mut().filter(|e| e.track == track).for_each(Evidence::forget);
+            if self.granted.is_full() {
+                self.granted.pop_front();
+            }
+            // There is room: one was just removed if it was full.
+            let _ = self.granted.push_back((person, now.mono_ms));
+            self.red_until_ms = now.mono_ms;
+            log(actions, Event::Granted { person, track });
+            self.outputs(now, actions);
+        }
+    }
+
+    /// Whether this track's face is live, by all the evidence that the policy asks for; `None` = not decided yet.
+    fn liveness(&self, track: TrackId) -> Option<PadVerdict> {
+        let evidence = self.evidence.iter().find(|e| e.track == track)?;
+        match self.policy.liveness.mode {
+            PadMode::Off => Some(PadVerdict::BonaFide),
+            PadMode::Passive => evidence.pad.verdict(),
+            // Without an answer to the lamp nothing is decided, and the gate stays locked.
+            PadMode::Active | PadMode::Both => None,
+        }
+    }
+
+    /// Somebody holds up this person's picture. Too many of that lock everybody out for a while.
+    fn attacked(&mut self, track: TrackId, person: PersonKey, now: Now, actions: &mut Actions) {
+        let Some(evidence) = self.evidence.iter_mut().find(|e| e.track == track) else { return };
+        if !evidence.report(Reason::PresentationAttack) {
+            return;
+        }
+        self.red_until_ms = now.mono_ms.saturating_add(REFUSAL_SIGN_MS);
+        log(actions, Event::Refused { reason: Reason::PresentationAttack, track, person: Some(person) });
+        let policy = self.policy.liveness;
+        let window_ms = u64::from(policy.attacks_window_ms);
+        while self.attacks_ms.is_full()
+            || self.attacks_ms.front().is_some_and(|t| now.mono_ms.saturating_sub(*t) > window_ms)
+        {
+            self.attacks_ms.pop_front();
+        }
+        // There is room: one was just removed if it was full.
+        let _ = self.attacks_ms.push_back(now.mono_ms);
+        let attacks_max = usize::from(policy.attacks_max).min(ATTACKS_MAX);
+        let too_many = attacks_max > 0 && self.attacks_ms.len() >= attacks_max;
+        // Attacks while locked out do not make it longer: whoever stands before the gate must not be able to close it for good.
+        if too_many && policy.lockout_ms > 0 && self.locked_out_until_ms.is_none() {
+            self.attacks_ms.clear();
+            self.locked_out_until_ms = Some(now.mono_ms.saturating_add(u64::from(policy.lockout_ms)));
+            log(actions, Event::Lockout { present: true });
+        }
+    }
+
+    /// Tells a refusal, once for each track and reason.
+    fn refuse(&mut self, track: TrackId, reason: Reason, person: Option<PersonKey>, now: Now, actions: &mut Actions) {
+        let Some(evidence) = self.evidence.iter_mut().find(|e| e.track == track) else { return };
+        if evidence.report(reason) {
+            self.red_until_ms = now.mono_ms.saturating_add(REFUSAL_SIGN_MS);
+            log(actions, Event::Refused { reason, track, person });
         }
     }
 

@@ -1,5 +1,6 @@
 //! What one track has shown so far: agreeing identifications, and what stands in its way.
 
+use crate::liveness::PadTest;
 use crate::person::{Access, PersonKey};
 use crate::reason::Reason;
 use crate::track::TrackId;
@@ -44,6 +45,8 @@ pub(crate) struct Evidence {
     looks: Deque<Look, LOOKS_MAX>,
     hindrance: Option<(Reason, u64)>,
     reported: u32,
+    /// Whether the face is live, as the frames show it.
+    pub(crate) pad: PadTest,
 }
 
 impl Evidence {
@@ -56,6 +59,7 @@ impl Evidence {
             looks: Deque::new(),
             hindrance: None,
             reported: 0,
+            pad: PadTest::default(),
         }
     }
 
@@ -73,6 +77,8 @@ impl Evidence {
             Verdict::Match(person, _, d2) => {
                 if self.person != Some(person) {
                     self.hits_ms.clear();
+                    // Somebody else's face, perhaps on a phone before the first one: what was live then says nothing now.
+                    self.pad.forget();
                     self.person = Some(person);
                 }
                 self.look(Look { at_ms: now_ms, person: Some(person), d2 });
@@ -94,6 +100,7 @@ impl Evidence {
                 if reason == Reason::SeveralFaces {
                     self.hits_ms.clear();
                     self.looks.clear();
+                    self.pad.forget();
                 }
                 self.hinder(reason, now_ms);
             }
@@ -132,6 +139,7 @@ impl Evidence {
     pub(crate) fn forget(&mut self) {
         self.hits_ms.clear();
         self.looks.clear();
+        self.pad.forget();
         self.hindrance = None;
     }
 

@@ -21,6 +21,7 @@ mod evidence;
 pub mod gallery;
 pub mod gate;
 pub mod geometry;
+pub mod liveness;
 pub mod person;
 pub mod picture;
 pub mod policy;

@@ -1,5 +1,7 @@
 //! The owner's policy as plain values: what the decider asks of a person before it opens.
 
+use crate::liveness::ScoreModel;
+
 /// What happens when more than one face is near enough to count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SeveralFaces {
@@ -40,6 +42,65 @@ impl Default for QualityPolicy {
     }
 }
 
+/// Which evidence of a live face is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PadMode {
+    /// None: a good photograph opens the gate.
+    Off,
+    /// What the frames show by themselves.
+    #[default]
+    Passive,
+    /// The answer to the lamp's code.
+    Active,
+    /// Both of them.
+    Both,
+}
+
+impl PadMode {
+    /// Whether the frames themselves are asked.
+    #[must_use]
+    pub const fn is_passive(self) -> bool {
+        matches!(self, PadMode::Passive | PadMode::Both)
+    }
+
+    /// Whether the lamp is asked.
+    #[must_use]
+    pub const fn is_active(self) -> bool {
+        matches!(self, PadMode::Active | PadMode::Both)
+    }
+}
+
+/// Presentation attack detection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PadPolicy {
+    /// Which evidence is asked for.
+    pub mode: PadMode,
+    /// How passive scores are distributed.
+    pub model: ScoreModel,
+    /// Part of the live people that may be refused, 0..1; the thresholds follow from it and from the model.
+    pub bpcer_target: f32,
+    /// So many attacks within `attacks_window_ms` lock everybody out; 0 = never.
+    pub attacks_max: u8,
+    /// Attacks longer ago than this no longer count, milliseconds.
+    pub attacks_window_ms: u32,
+    /// For how long everybody is locked out, milliseconds.
+    pub lockout_ms: u32,
+}
+
+impl Default for PadPolicy {
+    fn default() -> Self {
+        Self {
+            mode: PadMode::default(),
+            // A stand-in for a card's: what is measured stands there.
+            model: ScoreModel { bona_fide: 5.0, attack: -7.0, between: 3.0, within: 1.8, correlation_ms: 250.0 },
+            bpcer_target: 0.02,
+            attacks_max: 3,
+            attacks_window_ms: 120_000,
+            lockout_ms: 60_000,
+        }
+    }
+}
+
 /// What one track must show before the gate opens, and how the gate behaves then.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Policy {
@@ -69,6 +130,8 @@ pub struct Policy {
     pub bystander_ratio: f32,
     /// What a face must be like.
     pub quality: QualityPolicy,
+    /// What shows that a face is live.
+    pub liveness: PadPolicy,
 }
 
 impl Default for Policy {
@@ -87,6 +150,7 @@ impl Default for Policy {
             several_faces: SeveralFaces::Refuse,
             bystander_ratio: 0.5,
             quality: QualityPolicy::default(),
+            liveness: PadPolicy::default(),
         }
     }
 }

@@ -27,6 +27,10 @@ pub enum Reason {
     Unknown,
     /// Two enrolled people are too close to call.
     Ambiguous,
+    /// A picture of an enrolled person, on paper or on a screen, not the person.
+    PresentationAttack,
+    /// Too many presentation attacks: nobody is let in for a while.
+    LockedOut,
     /// The person's validity has not begun.
     NotYetValid,
     /// The person's validity is over.
@@ -40,7 +44,7 @@ impl Reason {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every reason, in declaration order.
-    pub const ALL: [Reason; 14] = [
+    pub const ALL: [Reason; 16] = [
         Reason::NoFace,
         Reason::SeveralFaces,
         Reason::TooFar,
@@ -52,6 +56,8 @@ impl Reason {
         Reason::Unclear,
         Reason::Unknown,
         Reason::Ambiguous,
+        Reason::PresentationAttack,
+        Reason::LockedOut,
         Reason::NotYetValid,
         Reason::Expired,
         Reason::Suspended,
@@ -72,6 +78,8 @@ impl Reason {
             Reason::Unclear => "Unclear",
             Reason::Unknown => "Unknown",
             Reason::Ambiguous => "Ambiguous",
+            Reason::PresentationAttack => "PresentationAttack",
+            Reason::LockedOut => "LockedOut",
             Reason::NotYetValid => "NotYetValid",
             Reason::Expired => "Expired",
             Reason::Suspended => "Suspended",
@@ -95,6 +103,9 @@ impl Reason {
             }
             Reason::Unknown => "not enrolled: ask staff",
             Reason::Ambiguous => "too close to call between two enrolled people: ask staff",
+            // Whoever tries it learns nothing; whoever is wronged has another way in.
+            Reason::PresentationAttack => "please use the other reader",
+            Reason::LockedOut => "locked for a while: please use the other reader, or ask staff",
             Reason::NotYetValid => "the admission has not begun: ask staff",
             Reason::Expired => "the admission is over: ask staff",
             Reason::Suspended => "the admission is suspended: ask staff",

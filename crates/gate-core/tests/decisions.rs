@@ -2,8 +2,9 @@
 
 use gate_core::decision::{Action, Decider, Event, FaceSighting, Identification, Lookup, Now, Sighting};
 use gate_core::gate::{Fault, State};
+use gate_core::liveness::PadLook;
 use gate_core::person::{Access, PersonKey};
-use gate_core::policy::{Policy, SeveralFaces};
+use gate_core::policy::{PadMode, PadPolicy, Policy, SeveralFaces};
 use gate_core::quality::Quality;
 use gate_core::reason::Reason;
 use gate_core::track::TrackId;
@@ -11,11 +12,19 @@ use gate_core::track::TrackId;
 const ANA: PersonKey = PersonKey(1);
 const BO: PersonKey = PersonKey(2);
 const FRAME_MS: u64 = 66;
+/// What a live face and what a good photograph look like to the liveness network.
+const LIVE: PadLook = PadLook { score: 6.0, outline: 4.8, surroundings: None };
+const PHOTO: PadLook = PadLook { score: -8.0, ..LIVE };
 
 fn face(track: u32, person: PersonKey, d2: f32) -> FaceSighting {
     let quality = Quality { face_px: 120.0, visible_part: 1.0, sharpness: 20.0, luma: 120.0, ..Quality::default() };
     let found = Identification { person, access: Access::default(), d2, runner_up_d2: Some(1.9) };
-    FaceSighting { track: TrackId(track), quality, lookup: Lookup::Found(found) }
+    FaceSighting { track: TrackId(track), quality, lookup: Lookup::Found(found), pad: Some(LIVE) }
+}
+
+/// The same face on a photograph.
+fn photo(track: u32, person: PersonKey) -> FaceSighting {
+    FaceSighting { pad: Some(PHOTO), ..face(track, person, 0.5) }
 }
 
 struct Scene {
@@ -211,4 +220,73 @@ fn another_gallery_drops_evidence_gathered_under_the_old_one() {
     scene.decider.gallery_changed(0.8);
     scene.show(2, &[face(1, ANA, 0.5)]);
     assert!(scene.grants().is_empty());
+}
+
+#[test]
+fn a_photograph_of_an_enrolled_person_opens_nothing_and_is_told_once() {
+    let mut scene = Scene::new(Policy::default());
+    scene.show(100, &[photo(1, ANA)]);
+    assert!(scene.grants().is_empty());
+    let attack = Event::Refused { reason: Reason::PresentationAttack, track: TrackId(1), person: Some(ANA) };
+    assert_eq!(scene.events, [attack]);
+    // The live person then comes in, at once.
+    scene.show(10, &[]).show(3, &[face(2, ANA, 0.5)]);
+    assert_eq!(scene.grants(), [ANA]);
+}
+
+#[test]
+fn a_face_that_nobody_looked_at_for_liveness_never_opens() {
+    for mode in [PadMode::Passive, PadMode::Active, PadMode::Both] {
+        let mut scene =
+            Scene::new(Policy { liveness: PadPolicy { mode, ..PadPolicy::default() }, ..Policy::default() });
+        scene.show(100, &[FaceSighting { pad: None, ..face(1, ANA, 0.5) }]);
+        assert!(scene.grants().is_empty(), "{mode:?}");
+    }
+    let mut off =
+        Scene::new(Policy { liveness: PadPolicy { mode: PadMode::Off, ..PadPolicy::default() }, ..Policy::default() });
+    off.show(3, &[FaceSighting { pad: None, ..face(1, ANA, 0.5) }]);
+    assert_eq!(off.grants(), [ANA]);
+}
+
+#[test]
+fn a_phone_slid_before_a_live_face_does_not_live_off_it() {
+    // Whoever stands there is live and not enrolled; then their phone, in the same place, shows somebody who is.
+    let mut scene = Scene::new(Policy::default());
+    scene.show(30, &[face(1, BO, 1.6)]).show(100, &[photo(1, ANA)]);
+    assert!(scene.grants().is_empty(), "{:?}", scene.events);
+    assert!(scene.refusals().contains(&Reason::PresentationAttack));
+}
+
+#[test]
+fn repeated_attacks_lock_everybody_out_for_a_bounded_time() {
+    let policy = Policy {
+        liveness: PadPolicy { attacks_max: 3, lockout_ms: 5_000, ..PadPolicy::default() },
+        ..Policy::default()
+    };
+    let mut scene = Scene::new(policy);
+    for track in 1..=3 {
+        scene.show(15, &[photo(track, ANA)]).show(10, &[]);
+    }
+    assert_eq!(scene.events.last(), Some(&Event::Lockout { present: true }));
+    scene.show(20, &[face(4, BO, 0.5)]);
+    assert_eq!(scene.refusals().last(), Some(&Reason::LockedOut));
+    assert!(scene.grants().is_empty());
+    let until = scene.decider.deadline_ms();
+    assert!(until.is_some(), "the end is due at a known time");
+    scene.show(5_000 / FRAME_MS as usize, &[]);
+    assert!(scene.events.contains(&Event::Lockout { present: false }));
+    scene.show(3, &[face(5, BO, 0.5)]);
+    assert_eq!(scene.grants(), [BO], "and then it is over");
+}
+
+#[test]
+fn a_picture_of_somebody_who_is_not_enrolled_locks_nobody_out() {
+    // A poster in view of the camera must not close the gate for good.
+    let mut scene = Scene::new(Policy::default());
+    for track in 1..=20 {
+        scene.show(15, &[FaceSighting { pad: Some(PHOTO), ..face(track, ANA, 1.8) }]).show(10, &[]);
+    }
+    assert!(scene.refusals().iter().all(|r| *r == Reason::Unknown));
+    scene.show(3, &[face(50, ANA, 0.5)]);
+    assert_eq!(scene.grants(), [ANA]);
 }

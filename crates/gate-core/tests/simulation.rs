@@ -6,8 +6,9 @@ use gate_core::decision::{
 };
 use gate_core::gate::Fault;
 use gate_core::geometry::Pose;
+use gate_core::liveness::{PadLook, Surroundings};
 use gate_core::person::{Access, PersonKey};
-use gate_core::policy::{Policy, SeveralFaces};
+use gate_core::policy::{PadPolicy, Policy, SeveralFaces};
 use gate_core::quality::Quality;
 use gate_core::reason::Reason;
 use gate_core::track::TrackId;
@@ -40,6 +41,8 @@ struct Visitor {
     runner_up: Option<f32>,
     face_px: f32,
     poor: bool,
+    /// A picture held up, not a person.
+    photo: bool,
 }
 
 /// What must hold, re-derived from the inputs alone.
@@ -50,8 +53,14 @@ struct Oracle {
     /// Clear matches seen on each track: when, and of whom.
     matches: HashMap<TrackId, VecDeque<(u64, PersonKey)>>,
     refused: HashSet<(TrackId, Reason)>,
+    /// Tracks that are pictures.
+    photos: HashSet<TrackId>,
+    /// When pictures were told of.
+    attacks: VecDeque<u64>,
+    locked_out_since: Option<u64>,
     grants: u64,
     refusals: u64,
+    lockouts: u64,
 }
 
 impl Oracle {
@@ -83,12 +92,28 @@ impl Oracle {
                 Action::Log(Event::Fault { fault, present: false }) => assert!(self.faults.remove(fault), "{context}"),
                 Action::Log(Event::Refused { reason, track, .. }) => {
                     self.refusals += 1;
+                    if *reason == Reason::PresentationAttack {
+                        self.attacks.push_back(now.mono_ms);
+                    }
                     assert!(
                         self.refused.insert((*track, *reason)),
                         "{context}: {reason:?} reported twice on {track:?}"
                     );
                 }
+                Action::Log(Event::Lockout { present: true }) => {
+                    let window = u64::from(self.policy.liveness.attacks_window_ms);
+                    let recent = self.attacks.iter().filter(|t| now.mono_ms - **t <= window).count();
+                    assert!(recent >= usize::from(self.policy.liveness.attacks_max), "{context}: locked out too soon");
+                    assert!(self.locked_out_since.replace(now.mono_ms).is_none(), "{context}");
+                    self.lockouts += 1;
+                }
+                Action::Log(Event::Lockout { present: false }) => {
+                    let since = self.locked_out_since.take().unwrap_or_else(|| panic!("{context}: not locked out"));
+                    let lasted = now.mono_ms - since;
+                    assert!(lasted <= u64::from(self.policy.liveness.lockout_ms), "{context}: {lasted} ms");
+                }
                 Action::Relay(true) => {
+                    assert!(self.locked_out_since.is_none(), "{context}: opened while locked out");
                     assert_eq!(granted.len(), 1, "{context}: relay on without a grant");
                     assert!(self.relay_on_since.replace(now.mono_ms).is_none(), "{context}: on while on");
                 }
@@ -113,6 +138,7 @@ impl Oracle {
         let Lookup::Found(found) = face.lookup else { panic!("{context}: granted a face that was not identified") };
         assert_eq!(found.person, person, "{context}: granted somebody else");
         assert!(found.d2 <= self.policy.tau, "{context}: too dissimilar");
+        assert!(!self.photos.contains(&track), "{context}: opened for a picture");
         assert_eq!(found.access.refusal(now.wall_ms), None, "{context}: may not enter now");
         assert_eq!(face.quality.refusal(&self.policy.quality), None, "{context}: poor face granted");
         for other in sighting.faces.iter().filter(|f| f.track != track) {
@@ -151,6 +177,7 @@ fn visitor(dice: &mut Dice, track: u32, wall_ms: i64) -> Visitor {
         runner_up: dice.chance(80).then(|| dice.below(60) as f32 / 100.0),
         face_px: 30.0 + dice.below(150) as f32,
         poor: dice.chance(15),
+        photo: dice.chance(20),
     }
 }
 
@@ -172,15 +199,23 @@ fn face(visitor: &Visitor, dice: &mut Dice) -> FaceSighting {
     let yaw_deg = if visitor.poor && dice.chance(70) { 70.0 } else { 5.0 };
     let pose = Pose { yaw_deg, ..Pose::default() };
     let quality = Quality { face_px: visitor.face_px, visible_part: 1.0, pose, sharpness: 20.0, luma: 120.0 };
-    FaceSighting { track: visitor.track, quality, lookup }
+    let score = (if visitor.photo { -7.0 } else { 5.5 }) + dice.below(60) as f32 / 10.0 - 3.0;
+    let seen = Surroundings { share: 0.1, still: dice.below(30) as f32, carried: dice.below(30) as f32 };
+    let look = PadLook {
+        score: if dice.chance(1) { f32::NAN } else { score },
+        outline: dice.below(100) as f32 / 10.0,
+        surroundings: dice.chance(50).then_some(seen),
+    };
+    FaceSighting { track: visitor.track, quality, lookup, pad: dice.chance(90).then_some(look) }
 }
 
-fn simulate(seed: u64, steps: u64) -> (u64, u64) {
+fn simulate(seed: u64, steps: u64) -> (u64, u64, u64) {
     let mut dice = Dice(seed);
     let policy = Policy {
         agreeing_frames: 1 + dice.below(4) as u8,
         pulse_ms: 200 + dice.below(3_000) as u32,
         several_faces: if dice.chance(50) { SeveralFaces::Refuse } else { SeveralFaces::Nearest },
+        liveness: PadPolicy { attacks_max: dice.below(4) as u8, lockout_ms: 3_000, ..PadPolicy::default() },
         ..Policy::default()
     };
     let mut decider = Decider::new(policy);
@@ -190,8 +225,12 @@ fn simulate(seed: u64, steps: u64) -> (u64, u64) {
         faults: HashSet::new(),
         matches: HashMap::new(),
         refused: HashSet::new(),
+        photos: HashSet::new(),
+        attacks: VecDeque::new(),
+        locked_out_since: None,
         grants: 0,
         refusals: 0,
+        lockouts: 0,
     };
     let mut now = Now { mono_ms: 1_000, wall_ms: 1_700_000_000_000 };
     let (mut visitors, mut tracks, mut seen_ms) = (Vec::<Visitor>::new(), 0u32, now.mono_ms);
@@ -223,7 +262,11 @@ fn simulate(seed: u64, steps: u64) -> (u64, u64) {
                 visitors.retain(|_| !dice.chance(3));
                 while visitors.len() < 8 && dice.chance(if visitors.is_empty() { 40 } else { 1 }) {
                     tracks += 1;
-                    visitors.push(visitor(&mut dice, tracks, now.wall_ms));
+                    let visitor = visitor(&mut dice, tracks, now.wall_ms);
+                    if visitor.photo {
+                        oracle.photos.insert(visitor.track);
+                    }
+                    visitors.push(visitor);
                 }
                 let faces = visitors.iter().map(|v| face(v, &mut dice)).collect();
                 let sighting = Sighting { faces };
@@ -234,7 +277,7 @@ fn simulate(seed: u64, steps: u64) -> (u64, u64) {
         };
         oracle.check(&actions, sighting.as_ref(), now, &context);
     }
-    (oracle.grants, oracle.refusals)
+    (oracle.grants, oracle.refusals, oracle.lockouts)
 }
 
 /// The monotonic clock goes on to `mono_ms`; the wall clock is set back or forward by hours now and then.
@@ -245,14 +288,16 @@ fn advance(now: Now, mono_ms: u64, dice: &mut Dice) -> Now {
 
 #[test]
 fn a_million_steps_keep_every_promise() {
-    let (mut grants, mut refusals) = (0, 0);
+    let (mut grants, mut refusals, mut lockouts) = (0, 0, 0);
     for seed in 1..=20 {
-        let (g, r) = simulate(seed * 7_919, 50_000);
+        let (g, r, l) = simulate(seed * 7_919, 50_000);
         grants += g;
         refusals += r;
+        lockouts += l;
     }
     // The simulation would prove nothing if the gate never opened in it.
-    assert!(grants > 1_000 && refusals > 1_000, "{grants} grants, {refusals} refusals");
+    let enough = grants > 500 && refusals > 1_000 && lockouts > 10;
+    assert!(enough, "{grants} grants, {refusals} refusals, {lockouts} lock-outs");
 }
 
 #[test]

@@ -5,16 +5,19 @@
 #![forbid(unsafe_code)]
 
 pub mod calibration;
+pub mod liveness;
 mod members;
 
 pub use calibration::Calibration;
+pub use liveness::LivenessCalibration;
 pub use members::{Members, Tau, TauSource};
 
 use gate_config::{ActiveLevel, CameraFormat, Config, ConfigError, Driver, Provider, ReplayPace};
+use gate_core::policy::{PadMode, PadPolicy, Policy};
 use gate_hal::{CameraOptions, CameraSpec, OutputSpec, Pace, PixelFormat, SpecError};
 use gate_store::{KeySource, SiteKey, Store, StoreError, StoredGallery};
 use gate_vision::card::Card;
-use gate_vision::{Comparer, SessionOptions, Vision, VisionError, VisionOptions};
+use gate_vision::{Comparer, Liveness, SessionOptions, Vision, VisionError, VisionOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +46,14 @@ pub enum SiteError {
     Line {
         /// The number.
         line: u32,
+    },
+    /// The site's liveness calibration.
+    #[error("[liveness] calibration: {}: {why}. Make it anew with gate-lab calibrate-liveness, or take the key out", path.display())]
+    LivenessCalibration {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
     },
     /// The site's calibration.
     #[error("[policy] calibration: {}: {why}. Make it anew with gate-lab calibrate, or take the key out", path.display())]
@@ -85,6 +96,32 @@ impl Site {
     /// See [`Vision::load`].
     pub fn vision(&self) -> Result<Vision, SiteError> {
         Ok(Vision::load(&self.vision_options())?)
+    }
+
+    /// Loads what tells live faces from pictures, with the site's calibration where it has one; `None` where frames are not
+    /// asked.
+    ///
+    /// # Errors
+    /// When the card, its weights or the calibration are missing, damaged or made for something else.
+    pub fn liveness(&self, vision: &Vision) -> Result<Option<Liveness>, SiteError> {
+        let section = &self.config.liveness;
+        if !PadMode::from(section.mode).is_passive() {
+            return Ok(None);
+        }
+        let mut liveness = vision.liveness(&self.vision_options(), &section.network)?;
+        if let Some(path) = &section.calibration {
+            let classifier = LivenessCalibration::load(path, liveness.card(), &self.config.camera)?;
+            liveness.calibrate(classifier)?;
+        }
+        Ok(Some(liveness))
+    }
+
+    /// The core's policy for this threshold, with the score model of what was loaded.
+    #[must_use]
+    pub fn policy(&self, tau: f32, liveness: Option<&Liveness>) -> Policy {
+        let policy = self.config.policy(tau);
+        let model = liveness.map_or(policy.liveness.model, Liveness::model);
+        Policy { liveness: PadPolicy { model, ..policy.liveness }, ..policy }
     }
 
     /// Which networks, and how to run them.

@@ -4,6 +4,7 @@
 //! encoder, its measured impostor distribution. Adding an encoder is adding a card.
 
 use crate::error::VisionError;
+use gate_core::liveness::ScoreModel;
 use gate_core::threshold::{ImpostorPoint, ImpostorTable};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -116,8 +117,42 @@ pub struct Encoding {
     pub impostors: Vec<Point>,
 }
 
+/// How a liveness score is distributed, see [`ScoreModel`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Score {
+    /// What it was measured on, for a person to read.
+    pub measured_on: String,
+    /// Clips behind it, of both classes.
+    pub clips: u64,
+    /// Mean score of bona fide presentations.
+    pub bona_fide: f32,
+    /// Mean score of attacks.
+    pub attack: f32,
+    /// Standard deviation of clips' means about their class's.
+    pub between: f32,
+    /// Standard deviation of frames about their clip's mean.
+    pub within: f32,
+    /// Two frames count as two when they are this far apart, milliseconds.
+    pub correlation_ms: f32,
+}
+
+impl Score {
+    /// As the core works with it.
+    #[must_use]
+    pub fn model(&self) -> ScoreModel {
+        ScoreModel {
+            bona_fide: self.bona_fide,
+            attack: self.attack,
+            between: self.between,
+            within: self.within,
+            correlation_ms: self.correlation_ms,
+        }
+    }
+}
+
 /// What a liveness network sees of a face, and which of its outputs means what.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Liveness {
     /// Side of the square that is cut out around a face, as a multiple of the face's box. At least 1.
@@ -126,12 +161,17 @@ pub struct Liveness {
     pub side_px: usize,
     /// Which of the network's `logits`, counted from 0, stands for a bona fide face. The others are attacks.
     pub bona_fide_class: usize,
+    /// How its log-odds of "bona fide" are distributed.
+    pub score: Score,
 }
 
 impl Liveness {
     /// Neither nothing nor more than any such network looks at.
-    fn makes_sense(self) -> bool {
-        (1.0..=16.0).contains(&self.crop) && (1..=1024).contains(&self.side_px) && self.bona_fide_class < 16
+    fn makes_sense(&self) -> bool {
+        (1.0..=16.0).contains(&self.crop)
+            && (1..=1024).contains(&self.side_px)
+            && self.bona_fide_class < 16
+            && self.score.model().is_sound()
     }
 }
 
@@ -194,8 +234,8 @@ impl Card {
                 card.impostor_table()
                     .ok_or_else(|| bad(format!("an encoder needs [encoding] with impostors; {TABLE_FORM}")))?;
             }
-            Job::Liveness if !card.liveness.is_some_and(Liveness::makes_sense) => {
-                let wanted = "crop 1 to 16, side_px 1 to 1024, bona_fide_class 0 to 15";
+            Job::Liveness if !card.liveness.as_ref().is_some_and(Liveness::makes_sense) => {
+                let wanted = "crop 1 to 16, side_px 1 to 1024, bona_fide_class 0 to 15, and [liveness.score] with bona_fide above attack and a spread";
                 return Err(bad(format!("a liveness network needs [liveness] with {wanted}")));
             }
             Job::Detect | Job::Compare | Job::Liveness => {}

@@ -1,12 +1,13 @@
-//! The gate's eyes: detect, align and encode faces with ONNX Runtime.
+//! The gate's eyes: detect, align and encode faces with ONNX Runtime, and tell live ones from pictures.
 //!
 //! ```text
-//! Rgb ──▶ Detector ──▶ faces ──▶ align ──▶ chip ──▶ Quality
-//!                                            └────▶ Encoder ──▶ unit vector
+//! Rgb ──▶ Detector ──▶ faces ──┬─▶ align ──▶ chip ──▶ Quality
+//!                              │               └────▶ Encoder ──▶ unit vector
+//!                              └─▶ Liveness ──▶ PadLook
 //! ```
 //!
-//! A network is described by a [`card::Card`]; [`Vision`] holds the two networks that every program needs. How vectors are
-//! compared, and how often strangers come near, is a [`Comparer`]'s.
+//! A network is described by a [`card::Card`]; [`Vision`] holds the two networks that every program needs, [`Liveness`] the one
+//! that the gate needs as well. How vectors are compared, and how often strangers come near, is a [`Comparer`]'s.
 #![forbid(unsafe_code)]
 
 pub mod align;
@@ -15,6 +16,7 @@ pub mod comparer;
 mod detect;
 mod encode;
 mod error;
+pub mod liveness;
 mod onnx;
 pub mod photo;
 mod runtime;
@@ -23,6 +25,7 @@ pub use comparer::Comparer;
 pub use detect::Detector;
 pub use encode::Encoder;
 pub use error::VisionError;
+pub use liveness::Liveness;
 pub use runtime::{Provider, Runtime, SessionOptions};
 
 use align::{CHIP_BYTES, Chip, align, new_chip};
@@ -95,6 +98,14 @@ impl Vision {
         let encoder = Encoder::load(&runtime, &options.models, &options.encoder, options.session)?;
         let detector = Detector::load(&runtime, &options.models, &options.detector, options.session)?;
         Ok(Self { runtime, detector, encoder, detect_max_px: options.detect_max_px })
+    }
+
+    /// Loads a liveness network on the same library.
+    ///
+    /// # Errors
+    /// See [`Liveness::load`].
+    pub fn liveness(&self, options: &VisionOptions, card: &str) -> Result<Liveness, VisionError> {
+        Liveness::load(&self.runtime, &options.models, card, options.session)
     }
 
     /// The loaded library's path.

@@ -1,0 +1,132 @@
+//! The face and what is around it, in luma, on a grid that is the same for every face: the cues' common ground.
+
+use gate_core::geometry::Rect;
+use gate_core::picture::Rgb;
+
+/// Width of the face on the grid, pixels.
+pub(super) const FACE_PX: usize = 48;
+/// Side of the grid, pixels: four faces wide.
+pub(super) const SIDE_PX: usize = 4 * FACE_PX;
+/// Values of a grid.
+pub(super) const AREA: usize = SIDE_PX * SIDE_PX;
+/// Frames are halved until they are at most so wide: a grid of a large face needs no more.
+const WIDTH_MAX_PX: usize = 800;
+
+/// A frame's luma, 0..=255, rows top to bottom.
+#[derive(Clone, Default)]
+pub(super) struct Luma {
+    data: Vec<u8>,
+    width: usize,
+    height: usize,
+    /// Pixels of the frame for one of these.
+    scale: usize,
+}
+
+impl Luma {
+    /// Takes over a frame, in the memory of an earlier one.
+    pub fn take(&mut self, picture: Rgb<'_>) {
+        let (width, height) = (picture.width_px() as usize, picture.height_px() as usize);
+        self.scale = 1;
+        while width / self.scale > WIDTH_MAX_PX {
+            self.scale *= 2;
+        }
+        (self.width, self.height) = (width / self.scale, height / self.scale);
+        self.data.clear();
+        let luma = |p: &[u8]| (u32::from(p[0]) * 77 + u32::from(p[1]) * 150 + u32::from(p[2]) * 29 + 128) >> 8;
+        let pixels = picture.data();
+        if self.scale == 1 {
+            self.data.extend(pixels.as_chunks::<3>().0.iter().map(|p| luma(p) as u8));
+            return;
+        }
+        let scale = self.scale;
+        for y in 0..self.height {
+            for x in 0..self.width {
+                let sum: u32 = (0..scale * scale)
+                    .map(|k| {
+                        let at = ((y * scale + k / scale) * width + x * scale + k % scale) * 3;
+                        luma(&pixels[at..at + 3])
+                    })
+                    .sum();
+                self.data.push((sum / (scale * scale) as u32) as u8);
+            }
+        }
+    }
+
+    /// The value at (x, y) in pixels of the frame, between pixels by their distance; negative beyond the frame.
+    #[inline]
+    fn at(&self, x: f32, y: f32) -> f32 {
+        let (x, y) = (x / self.scale as f32, y / self.scale as f32);
+        if !(x >= 0.0 && y >= 0.0 && x < (self.width - 1) as f32 && y < (self.height - 1) as f32) {
+            return -1.0;
+        }
+        let (left, top) = (x as usize, y as usize);
+        let (fx, fy) = (x - left as f32, y - top as f32);
+        let upper = top * self.width + left;
+        let row = |at: usize| f32::from(self.data[at]) * (1.0 - fx) + f32::from(self.data[at + 1]) * fx;
+        row(upper) * (1.0 - fy) + row(upper + self.width) * fy
+    }
+}
+
+/// Where the grid of a face lies in a frame.
+#[derive(Clone, Copy)]
+pub(super) struct Grid {
+    centre: (f32, f32),
+    /// Pixels of the frame for one of the grid.
+    step: f32,
+}
+
+/// A motion about the grid's middle: (x, y) goes to (1 + a) x - b y + dx, b x + (1 + a) y + dy; grid pixels.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Motion {
+    pub a: f32,
+    pub b: f32,
+    pub dx: f32,
+    pub dy: f32,
+}
+
+impl Grid {
+    pub fn of(face: &Rect) -> Self {
+        let centre = face.centre();
+        Self { centre: (centre.x, centre.y), step: face.w.max(1.0) / FACE_PX as f32 }
+    }
+
+    /// The value that lies at grid pixel (x, y) once `motion` is applied; negative beyond the frame.
+    #[inline]
+    pub fn sample(&self, luma: &Luma, motion: &Motion, x: usize, y: usize) -> f32 {
+        let half = SIDE_PX as f32 / 2.0;
+        let (x, y) = (x as f32 - half, y as f32 - half);
+        let moved = ((1.0 + motion.a) * x - motion.b * y + motion.dx, motion.b * x + (1.0 + motion.a) * y + motion.dy);
+        luma.at(self.centre.0 + self.step * moved.0, self.centre.1 + self.step * moved.1)
+    }
+
+    /// The whole grid, softened by a small binomial filter so that neither noise nor the raster shows.
+    pub fn fill(&self, luma: &Luma, motion: &Motion, work: &mut [f32], into: &mut [f32]) {
+        for y in 0..SIDE_PX {
+            for x in 0..SIDE_PX {
+                into[y * SIDE_PX + x] = self.sample(luma, motion, x, y);
+            }
+        }
+        soften(into, work);
+    }
+}
+
+/// A 3x3 binomial filter, in place; the grid's rim stays as it is, and so does what lies beyond the frame.
+fn soften(grid: &mut [f32], work: &mut [f32]) {
+    work.copy_from_slice(grid);
+    for y in 1..SIDE_PX - 1 {
+        for x in 1..SIDE_PX - 1 {
+            let at = y * SIDE_PX + x;
+            let row = |at: usize| work[at - 1] + 2.0 * work[at] + work[at + 1];
+            let sum = row(at - SIDE_PX) + 2.0 * row(at) + row(at + SIDE_PX);
+            if work[at] >= 0.0 {
+                grid[at] = sum / 16.0;
+            }
+        }
+    }
+}
+
+/// A grid pixel's place in face widths from the face's centre: (right, down).
+pub(super) fn place(x: usize, y: usize) -> (f32, f32) {
+    let half = SIDE_PX as f32 / 2.0;
+    ((x as f32 - half) / FACE_PX as f32, (y as f32 - half) / FACE_PX as f32)
+}
