@@ -2,6 +2,7 @@
 
 use crate::calibrate::CalibrateArgs;
 use crate::import::{IMPORT_HELP, ImportArgs};
+use crate::pad::{CALIBRATE_HELP, CalibrateLivenessArgs, PAD_HELP, PadArgs};
 use crate::study::StudyArgs;
 use crate::train::{AdapterArgs, EncoderArgs, HeadArgs};
 use clap::{Args, Parser, Subcommand};
@@ -65,6 +66,12 @@ pub enum Command {
     TrainAdapter(AdapterArgs),
     /// Learn a small encoder from nothing, by triplets
     TrainEncoder(EncoderArgs),
+    /// Measure how well live people are told from pictures of them, on labelled clips
+    #[command(after_help = PAD_HELP)]
+    Pad(PadArgs),
+    /// Learn this site's own liveness classifier, from its people, camera and attacks
+    #[command(after_help = CALIBRATE_HELP)]
+    CalibrateLiveness(CalibrateLivenessArgs),
     /// Turn a published TFLite network into the ONNX file that the gate runs
     #[command(after_help = IMPORT_HELP)]
     ImportTflite(ImportArgs),
@@ -74,7 +81,14 @@ impl Command {
     /// Whether it answers in JSON, too.
     #[must_use]
     pub fn has_json(&self) -> bool {
-        matches!(self, Command::Evaluate(_) | Command::Card(_) | Command::Calibrate(_))
+        matches!(
+            self,
+            Command::Evaluate(_)
+                | Command::Card(_)
+                | Command::Calibrate(_)
+                | Command::Pad(_)
+                | Command::CalibrateLiveness(_)
+        )
     }
 }
 

@@ -16,6 +16,7 @@ mod faces;
 mod files;
 mod import;
 mod measure;
+mod pad;
 mod pairs;
 mod pictures;
 mod progress;
@@ -75,6 +76,8 @@ fn run(cli: &Cli) -> Result<Exit> {
     match &cli.command {
         Command::Evaluate(args) => evaluate::evaluate(site, args, cli.json)?,
         Command::Card(args) => card::card(site, args, cli.json)?,
+        Command::Pad(args) => pad::run(site, args, cli.json)?,
+        Command::CalibrateLiveness(args) => pad::calibrate_liveness(site, args, cli.json)?,
         Command::Calibrate(args) => return calibrate::run(&site, args, cli.json),
         Command::Study(args) => study::run(&site, args)?,
         Command::TrainHead(args) => args.run(&site)?,

@@ -66,6 +66,14 @@ pub struct PadLook {
     pub surroundings: Option<Surroundings>,
 }
 
+impl PadLook {
+    /// A look of which only the score says anything.
+    #[must_use]
+    pub const fn of_score(score: f32) -> Self {
+        Self { score, outline: OUTLINE_MIDDLE, surroundings: None }
+    }
+}
+
 /// How a score is distributed: normal, about a mean for each class, with an effect of the clip and noise of the frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ScoreModel {
@@ -292,7 +300,7 @@ mod tests {
         ScoreModel { bona_fide: 5.0, attack: -7.0, between: 3.0, within: 1.8, correlation_ms: 250.0 };
 
     fn look(score: f32) -> PadLook {
-        PadLook { score, outline: OUTLINE_MIDDLE, surroundings: None }
+        PadLook::of_score(score)
     }
 
     /// The verdict and when it fell, for a clip of constant looks.

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod adapter;
+mod classifier;
 mod encoder;
 mod error;
 mod export;
@@ -22,6 +23,7 @@ mod training;
 mod verification;
 
 pub use adapter::{AdapterOptions, TrainedAdapter, train_adapter};
+pub use classifier::LinearClassifier;
 pub use encoder::{Chips, EncoderOptions, Network, TrainedEncoder, train_encoder};
 pub use error::LearnError;
 pub use faces::{Faces, hold_out};

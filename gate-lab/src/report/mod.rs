@@ -120,7 +120,7 @@ fn figure(body: &mut String, svg: Option<String>, caption: &str) {
 }
 
 /// Rows as a table; a short row's last cell fills the rest.
-fn table(rows: &[Vec<String>], heading: bool) -> String {
+pub(crate) fn table(rows: &[Vec<String>], heading: bool) -> String {
     let width = rows.iter().map(Vec::len).max().unwrap_or(0);
     let mut out = String::from("<div class=\"wide\"><table>");
     for (i, row) in rows.iter().enumerate() {
@@ -137,11 +137,12 @@ fn table(rows: &[Vec<String>], heading: bool) -> String {
 }
 
 /// Text as HTML.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-const STYLE: &str = "
+/// The look of every report.
+pub(crate) const STYLE: &str = "
 :root { --page:#f7f7f5; --card:#fff; --ink:#1d2329; --soft:#66707a; --grid:#e4e6e8; --genuine:#1f7a5a; --impostor:#b4472e;
   --s0:#1f5f9e; --s1:#b0772a; --s2:#7a4f9e; --warn:#fdf3e0; --line:#e0b25c; }
 @media (prefers-color-scheme: dark) { :root { --page:#15181b; --card:#1d2125; --ink:#e4e7ea; --soft:#98a2ac; --grid:#31373d;
