@@ -22,6 +22,7 @@ pub mod gallery;
 pub mod gate;
 pub mod geometry;
 pub mod liveness;
+pub mod light;
 pub mod person;
 pub mod picture;
 pub mod policy;

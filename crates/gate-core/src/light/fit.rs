@@ -1,0 +1,194 @@
+//! The arithmetic: light out of luma, regression on the code, the answer's shape over the face.
+
+use super::challenge::SAMPLES_MAX;
+use super::code::{Code, SLOT_MS, SLOTS};
+use super::sample::{FACE_PATCHES, GRID};
+use heapless::Vec;
+use libm::{expf, logf, sqrtf};
+
+/// Cameras encode light to the power 1 / 2.2 or nearly so (IEC 61966-2-1). Where one does not, all ratios bend alike.
+const GAMMA: f32 = 2.2;
+/// How much of the time around a frame's own its light may come from, milliseconds: exposure, and rows read one after the other.
+const EXPOSURE_MS: f32 = 25.0;
+/// A series, one value per frame.
+pub type Series = Vec<f32, SAMPLES_MAX>;
+
+/// Logarithm of the light behind an encoded luma; the 1 keeps black finite.
+pub fn log_light(luma: f32) -> f32 {
+    GAMMA * logf((luma.max(0.0) + 1.0) / 256.0)
+}
+
+/// How much of each frame's time the lamp was on, if frames are `latency_ms` late.
+pub fn lit(code: &Code, times_ms: &[f32], latency_ms: f32) -> Series {
+    let part = |at: &f32| code.lit_part(at - latency_ms - EXPOSURE_MS * 0.5, at - latency_ms + EXPOSURE_MS * 0.5);
+    times_ms.iter().map(part).collect()
+}
+
+/// Takes mean and straight line over time out of a series, frames weighted.
+pub fn detrend(times_ms: &[f32], weights: &[f32], series: &mut [f32]) {
+    let sum = |f: &dyn Fn(usize) -> f32| -> f32 { (0..times_ms.len()).map(|k| weights[k] * f(k)).sum() };
+    let all = sum(&|_| 1.0);
+    if all <= 0.0 {
+        return;
+    }
+    let middle = sum(&|k| times_ms[k]) / all;
+    let mean = sum(&|k| series[k]) / all;
+    let spread = sum(&|k| (times_ms[k] - middle) * (times_ms[k] - middle));
+    let slope = if spread > 0.0 { sum(&|k| (times_ms[k] - middle) * series[k]) / spread } else { 0.0 };
+    for (at, value) in times_ms.iter().zip(series) {
+        *value -= mean + slope * (at - middle);
+    }
+}
+
+/// How well any code fits a series at one delay, prepared slot by slot so that asking all codes is cheap.
+///
+/// A code's light is the sum of its slots' light; so its product with the series is a sum over slots, and its power one over pairs.
+pub struct Fit {
+    product: [f32; SLOTS as usize],
+    pairs: [[f32; SLOTS as usize]; SLOTS as usize],
+    power: f32,
+}
+
+impl Fit {
+    /// `light` has been detrended with even weights.
+    pub fn at(times_ms: &[f32], light: &[f32], latency_ms: f32) -> Self {
+        let even: Series = times_ms.iter().map(|_| 1.0).collect();
+        let slots: [Series; SLOTS as usize] = core::array::from_fn(|slot| {
+            let begin = (slot as u32 * SLOT_MS) as f32;
+            let part = |at: &f32| {
+                let (from, to) = (at - latency_ms - EXPOSURE_MS * 0.5, at - latency_ms + EXPOSURE_MS * 0.5);
+                (to.min(begin + SLOT_MS as f32) - from.max(begin)).max(0.0) / EXPOSURE_MS
+            };
+            let mut lit: Series = times_ms.iter().map(part).collect();
+            detrend(times_ms, &even, &mut lit);
+            lit
+        });
+        Self {
+            product: core::array::from_fn(|i| dot(&slots[i], light)),
+            pairs: core::array::from_fn(|i| core::array::from_fn(|j| dot(&slots[i], &slots[j]))),
+            power: dot(light, light),
+        }
+    }
+
+    /// Partial correlation of the series with this code's light, mean and straight line taken out of both; 0 when one is flat.
+    pub fn correlation(&self, code: &Code) -> f32 {
+        let (mut product, mut power) = (0.0f32, 0.0f32);
+        for i in (0..SLOTS as usize).filter(|i| code.slot(*i as u32)) {
+            product += self.product[i];
+            power += self.pairs[i][i];
+            power += 2.0 * (0..i).filter(|j| code.slot(*j as u32)).map(|j| self.pairs[i][j]).sum::<f32>();
+        }
+        let norm = sqrtf(power.max(0.0) * self.power);
+        if norm > 1e-9 { product / norm } else { 0.0 }
+    }
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// How far a series moves with the code: the jump from lamp off to lamp on, and its standard error.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Step {
+    pub size: f32,
+    pub error: f32,
+}
+
+/// Regresses `series` on mean, time and the code (`lit`, detrended already with the same weights).
+pub fn step(times_ms: &[f32], weights: &[f32], lit: &[f32], series: &[f32]) -> Step {
+    let mut rest: Series = series.iter().copied().collect();
+    detrend(times_ms, weights, &mut rest);
+    let sum = |f: &dyn Fn(usize) -> f32| -> f32 { (0..lit.len()).map(|k| weights[k] * f(k)).sum() };
+    let power = sum(&|k| lit[k] * lit[k]);
+    let effective = sum(&|_| 1.0) - 3.0;
+    if power < 1e-6 || effective < 1.0 {
+        return Step { size: 0.0, error: f32::INFINITY };
+    }
+    let size = sum(&|k| lit[k] * rest[k]) / power;
+    let left = sum(&|k| (rest[k] - size * lit[k]) * (rest[k] - size * lit[k]));
+    Step { size, error: sqrtf(left / effective / power) }
+}
+
+/// Weights of frames for the answer's size: those that caught the lamp changing tell little, since the part of the exposure that
+/// was lit is known only roughly and differs from row to row.
+pub fn weights(lit: &[f32]) -> Series {
+    lit.iter().map(|part| if (0.02..=0.98).contains(part) { 0.15 } else { 1.0 }).collect()
+}
+
+/// How an answer is spread over the face.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spread {
+    /// Mean answer: the lamp's light as a part of the ambient light.
+    pub answer: f32,
+    /// 1 = as over the average head, 0 = as over a plane.
+    pub shape: f32,
+    /// Standard error of `shape`.
+    pub shape_error: f32,
+    /// What is neither plane nor head: root mean square relative to the mean answer.
+    pub odd: f32,
+}
+
+/// Measures the spread of steps (logarithms) over the patches, `None` where a patch does not count. `head` is the average head's.
+pub fn spread(steps: &[Option<Step>; FACE_PATCHES], head: &[f32; FACE_PATCHES]) -> Option<Spread> {
+    let ratio = |step: &Step| expf(step.size.min(5.0)) - 1.0;
+    let seen = || steps.iter().enumerate().filter_map(|(i, step)| step.as_ref().map(|step| (i, step)));
+    let count = seen().count() as f32;
+    let answer = seen().map(|(_, step)| ratio(step)).sum::<f32>() / count;
+    if count < 6.0 || !(answer.is_finite() && answer > 1e-4) {
+        return None;
+    }
+    // Noise of a patch, relative; the floor keeps a lucky patch from ruling the fit.
+    let noise = |step: &Step| (step.error * expf(step.size.min(5.0)) / answer).max(0.02);
+    let mut weights = [0.0f32; FACE_PATCHES];
+    let mut relative = [0.0f32; FACE_PATCHES];
+    for (i, step) in seen() {
+        let noise = noise(step);
+        weights[i] = 1.0 / (noise * noise + 0.04);
+        relative[i] = ratio(step) / answer;
+    }
+    let mut template = *head;
+    for plane in planes(&weights) {
+        take_out(&plane, &weights, &mut relative);
+        take_out(&plane, &weights, &mut template);
+    }
+    let dot = |a: &[f32; FACE_PATCHES], b: &[f32; FACE_PATCHES]| -> f32 {
+        (0..FACE_PATCHES).map(|i| weights[i] * a[i] * b[i]).sum()
+    };
+    let power = dot(&template, &template);
+    if power.is_nan() || power < 1e-6 {
+        return None;
+    }
+    let shape = dot(&relative, &template) / power;
+    let variance: f32 =
+        seen().map(|(i, step)| weights[i] * weights[i] * template[i] * template[i] * noise(step) * noise(step)).sum();
+    let (mut odd, mut total) = (0.0, 0.0);
+    for i in 0..FACE_PATCHES {
+        let left = relative[i] - shape * template[i];
+        odd += weights[i] * left * left;
+        total += weights[i];
+    }
+    Some(Spread { answer, shape, shape_error: sqrtf(variance) / power, odd: sqrtf(odd / total) })
+}
+
+/// Constant, x and y over the patches, orthogonal under the weights.
+fn planes(weights: &[f32; FACE_PATCHES]) -> [[f32; FACE_PATCHES]; 3] {
+    let middle = (GRID as f32 - 1.0) * 0.5;
+    let one = [1.0; FACE_PATCHES];
+    let mut x: [f32; FACE_PATCHES] = core::array::from_fn(|i| (i % GRID) as f32 - middle);
+    let mut y: [f32; FACE_PATCHES] = core::array::from_fn(|i| (i / GRID) as f32 - middle);
+    take_out(&one, weights, &mut x);
+    take_out(&one, weights, &mut y);
+    take_out(&x, weights, &mut y);
+    [one, x, y]
+}
+
+fn take_out(what: &[f32; FACE_PATCHES], weights: &[f32; FACE_PATCHES], from: &mut [f32; FACE_PATCHES]) {
+    let sum = |f: &dyn Fn(usize) -> f32| -> f32 { (0..FACE_PATCHES).map(|i| weights[i] * f(i)).sum() };
+    let power = sum(&|i| what[i] * what[i]);
+    if power > 1e-9 {
+        let part = sum(&|i| what[i] * from[i]) / power;
+        for (value, what) in from.iter_mut().zip(what) {
+            *value -= part * what;
+        }
+    }
+}
