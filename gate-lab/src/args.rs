@@ -3,6 +3,7 @@
 use crate::calibrate::CalibrateArgs;
 use crate::import::{IMPORT_HELP, ImportArgs};
 use crate::pad::{CALIBRATE_HELP, CalibrateLivenessArgs, PAD_HELP, PadArgs};
+use crate::light::LightArgs;
 use crate::study::StudyArgs;
 use crate::train::{AdapterArgs, EncoderArgs, HeadArgs};
 use clap::{Args, Parser, Subcommand};
@@ -60,6 +61,9 @@ pub enum Command {
     Calibrate(CalibrateArgs),
     /// Measure what else could be done with the same encoder: the tables of docs/ACCURACY.md
     Study(StudyArgs),
+    /// Measure how often active light errs, in simulation or from recorded challenges
+    #[command(after_help = crate::light::HELP)]
+    LightTest(LightArgs),
     /// Learn a verification head from labelled pictures
     TrainHead(HeadArgs),
     /// Learn an adapter on top of the encoder, by triplets
@@ -89,6 +93,7 @@ impl Command {
                 | Command::Pad(_)
                 | Command::CalibrateLiveness(_)
         )
+        matches!(self, Command::Evaluate(_) | Command::Card(_) | Command::Calibrate(_) | Command::LightTest(_))
     }
 }
 

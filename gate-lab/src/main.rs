@@ -15,6 +15,7 @@ mod evaluate;
 mod faces;
 mod files;
 mod import;
+mod light;
 mod measure;
 mod pad;
 mod pairs;
@@ -71,6 +72,7 @@ fn run(cli: &Cli) -> Result<Exit> {
     if cli.json && !cli.command.has_json() {
         return Err(refuse(
             "--json goes with evaluate, card and calibrate; what is learned, studied or imported is told in text",
+            "--json goes with evaluate, card, calibrate and light-test; what is learned or studied is told in text",
         ));
     }
     match &cli.command {
@@ -79,6 +81,7 @@ fn run(cli: &Cli) -> Result<Exit> {
         Command::Pad(args) => pad::run(site, args, cli.json)?,
         Command::CalibrateLiveness(args) => pad::calibrate_liveness(site, args, cli.json)?,
         Command::Calibrate(args) => return calibrate::run(&site, args, cli.json),
+        Command::LightTest(args) => light::run(args, cli.json)?,
         Command::Study(args) => study::run(&site, args)?,
         Command::TrainHead(args) => args.run(&site)?,
         Command::TrainAdapter(args) => args.run(&site)?,

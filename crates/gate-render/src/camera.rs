@@ -80,8 +80,8 @@ impl<'a> Running<'a> {
     /// A camera that has looked at the scene for long, the lamp off.
     pub fn start(camera: &'a Camera, scene: &'a Scene, chance: &mut Chance) -> Self {
         let light = |l: &Light, other: &Light| l.cover * l.rest[1] + (1.0 - l.cover) * other.rest[1];
-        let sum: f32 = scene.front.iter().zip(&scene.back).map(|(front, back)| light(front, back)).sum();
-        let mean = sum / scene.front.len() as f32;
+        let sum: f32 = scene.front.iter().zip(&scene.back).zip(metering()).map(|((f, b), part)| part * light(f, b)).sum();
+        let mean = sum / metering().sum::<f32>();
         let gain = camera.gain_target / mean.max(1e-4);
         let drift = core::array::from_fn(|c| if c == 1 { 0.0 } else { camera.white_drift * chance.between(-1.0, 1.0) });
         Self { camera, scene, curve: camera.curve(), gain, means: [camera.gain_target; 2], drift }
@@ -107,18 +107,18 @@ impl<'a> Running<'a> {
             let span = (row_ms - camera.exposure_ms * 0.5, row_ms + camera.exposure_ms * 0.5);
             let (lit, shown) = (lit(span.0, span.1), shown(span.0, span.1));
             for x in 0..FRAME_WIDTH_PX {
+                let metered = metered(x, y);
                 let light = self.seen(x as f32 - way[0], y as f32 - way[1], y * FRAME_WIDTH_PX + x, lit, shown);
                 for c in 0..3 {
                     let clean = light[c] * white[c] + flare;
                     let noise = (clean.max(0.0) / camera.electrons).sqrt() + camera.read_noise;
                     let noisy = (clean + noise * chance.normal()).clamp(0.0, 1.0);
-                    sum += if c == 1 { noisy } else { 0.0 };
-                    // Half a step of dither by the noise itself: the curve's table is finer than 8 bits.
+                    sum += if c == 1 { metered * noisy } else { 0.0 };
                     pixels.push((self.curve[(noisy * 4096.0) as usize] + 0.5) as u8);
                 }
             }
         }
-        self.follow(sum / (FRAME_WIDTH_PX * FRAME_HEIGHT_PX) as f32);
+        self.follow(sum / metering().sum::<f32>());
         pixels
     }
 
@@ -155,4 +155,14 @@ impl<'a> Running<'a> {
         let step = 1.0 - (-1000.0 / self.camera.fps / self.camera.gain_lag_ms).exp();
         self.gain *= 1.0 + step * (self.camera.gain_target / late.max(1e-3) - 1.0).clamp(-0.3, 0.3);
     }
+}
+
+/// The weight of a pixel in the camera's own measurement of light: the middle counts four times.
+fn metered(x: usize, y: usize) -> f32 {
+    let middle = |at: usize, of: usize| (of / 4..of - of / 4).contains(&at);
+    if middle(x, FRAME_WIDTH_PX) && middle(y, FRAME_HEIGHT_PX) { 4.0 } else { 1.0 }
+}
+
+fn metering() -> impl Iterator<Item = f32> {
+    (0..FRAME_WIDTH_PX * FRAME_HEIGHT_PX).map(|i| metered(i % FRAME_WIDTH_PX, i / FRAME_WIDTH_PX))
 }

@@ -218,6 +218,9 @@ impl Portrait<'_> {
     /// Light from head, neck or shoulders; `None` beside them.
     fn light(&self, x: f32, y: f32) -> Option<Light> {
         let ([yaw, pitch], mut on) = (self.setting.turn, [x, y]);
+        if self.person.outline(x, y) > 1.6 {
+            return self.beside(x, y);
+        }
         // Where on the head this line of sight ends: turning moves high places most, so look again a few times.
         for _ in 0..3 {
             let away = self.person.height(on[0], on[1]) - PIVOT_MM;
@@ -229,6 +232,11 @@ impl Portrait<'_> {
             let place = [x, y, self.person.height(u, v) - TIP_MM];
             return Some(self.lit(self.person.albedo(u, v), n, place, self.person.openness(u, v), 0.15));
         }
+        self.beside(x, y)
+    }
+
+    /// Neck and shoulders.
+    fn beside(&self, x: f32, y: f32) -> Option<Light> {
         let neck = x.abs() < 48.0 && y > 40.0;
         let shoulders = y > 95.0 + 0.25 * x.abs();
         if !(neck || shoulders) {

@@ -171,12 +171,11 @@ impl Challenge {
         let counts = self.usable(policy, evidence)?;
         let times: Series = self.kept.iter().map(|kept| kept.at_ms).collect();
         let reference = self.reference(policy);
-        let even: Series = times.iter().map(|_| 1.0).collect();
         let mut light: Series = self.kept.iter().map(|kept| mean(&kept.face, &counts)).collect();
         if let Some(reference) = &reference {
             light.iter_mut().zip(reference).for_each(|(light, reference)| *light -= reference);
         }
-        fit::detrend(&times, &even, &mut light);
+        fit::detrend(&times, &mut light);
         self.in_step(policy, evidence, &times, &light)?;
         self.answers(policy, evidence, &times, reference.as_ref(), &counts)?;
         judge_shape(policy, evidence)
@@ -265,11 +264,11 @@ impl Challenge {
         reference: Option<&Series>,
         counts: &[bool; FACE_PATCHES],
     ) -> Result<(), Verdict> {
-        let mut lit = fit::lit(&self.code, times, evidence.latency_ms);
-        let weights = fit::weights(&lit);
-        fit::detrend(times, &weights, &mut lit);
+        let lit = fit::lit(&self.code, times, evidence.latency_ms);
+        let place = |axis: fn(&Point) -> f32| -> Series { self.kept.iter().map(|kept| axis(&kept.centre)).collect() };
+        let regression = fit::Regression::new(times, &lit, &place(|p| p.x), &place(|p| p.y));
         if let Some(reference) = reference {
-            evidence.background = fit::step(times, &weights, &lit, reference).size;
+            evidence.background = regression.step(reference).size;
         }
         let face: Series = self.kept.iter().map(|kept| mean(&kept.face, counts)).collect();
         let against = |i: usize| -> Series {
@@ -281,10 +280,10 @@ impl Challenge {
         if let Some(reference) = reference {
             common.iter_mut().zip(reference).for_each(|(light, reference)| *light -= reference);
         }
-        let common = fit::step(times, &weights, &lit, &common);
+        let common = regression.step(&common);
         let steps: [Option<Step>; FACE_PATCHES] = core::array::from_fn(|i| {
             counts[i].then(|| {
-                let own = fit::step(times, &weights, &lit, &against(i));
+                let own = regression.step(&against(i));
                 Step { size: own.size + common.size, error: own.error }
             })
         });

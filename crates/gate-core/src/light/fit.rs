@@ -24,17 +24,13 @@ pub fn lit(code: &Code, times_ms: &[f32], latency_ms: f32) -> Series {
     times_ms.iter().map(part).collect()
 }
 
-/// Takes mean and straight line over time out of a series, frames weighted.
-pub fn detrend(times_ms: &[f32], weights: &[f32], series: &mut [f32]) {
-    let sum = |f: &dyn Fn(usize) -> f32| -> f32 { (0..times_ms.len()).map(|k| weights[k] * f(k)).sum() };
-    let all = sum(&|_| 1.0);
-    if all <= 0.0 {
-        return;
-    }
-    let middle = sum(&|k| times_ms[k]) / all;
-    let mean = sum(&|k| series[k]) / all;
-    let spread = sum(&|k| (times_ms[k] - middle) * (times_ms[k] - middle));
-    let slope = if spread > 0.0 { sum(&|k| (times_ms[k] - middle) * series[k]) / spread } else { 0.0 };
+/// Takes mean and straight line over time out of a series.
+pub fn detrend(times_ms: &[f32], series: &mut [f32]) {
+    let count = times_ms.len().max(1) as f32;
+    let (middle, mean) = (times_ms.iter().sum::<f32>() / count, series.iter().sum::<f32>() / count);
+    let spread: f32 = times_ms.iter().map(|at| (at - middle) * (at - middle)).sum();
+    let along: f32 = times_ms.iter().zip(series.iter()).map(|(at, value)| (at - middle) * value).sum();
+    let slope = if spread > 0.0 { along / spread } else { 0.0 };
     for (at, value) in times_ms.iter().zip(series) {
         *value -= mean + slope * (at - middle);
     }
@@ -50,9 +46,8 @@ pub struct Fit {
 }
 
 impl Fit {
-    /// `light` has been detrended with even weights.
+    /// `light` has been detrended.
     pub fn at(times_ms: &[f32], light: &[f32], latency_ms: f32) -> Self {
-        let even: Series = times_ms.iter().map(|_| 1.0).collect();
         let slots: [Series; SLOTS as usize] = core::array::from_fn(|slot| {
             let begin = (slot as u32 * SLOT_MS) as f32;
             let part = |at: &f32| {
@@ -60,7 +55,7 @@ impl Fit {
                 (to.min(begin + SLOT_MS as f32) - from.max(begin)).max(0.0) / EXPOSURE_MS
             };
             let mut lit: Series = times_ms.iter().map(part).collect();
-            detrend(times_ms, &even, &mut lit);
+            detrend(times_ms, &mut lit);
             lit
         });
         Self {
@@ -94,24 +89,67 @@ pub struct Step {
     pub error: f32,
 }
 
-/// Regresses `series` on mean, time and the code (`lit`, detrended already with the same weights).
-pub fn step(times_ms: &[f32], weights: &[f32], lit: &[f32], series: &[f32]) -> Step {
-    let mut rest: Series = series.iter().copied().collect();
-    detrend(times_ms, weights, &mut rest);
-    let sum = |f: &dyn Fn(usize) -> f32| -> f32 { (0..lit.len()).map(|k| weights[k] * f(k)).sum() };
-    let power = sum(&|k| lit[k] * lit[k]);
-    let effective = sum(&|_| 1.0) - 3.0;
-    if power < 1e-6 || effective < 1.0 {
-        return Step { size: 0.0, error: f32::INFINITY };
+/// Regression of series on the code, beside what is of no interest: mean, straight line over time, the face's way in the picture.
+pub struct Regression {
+    weights: Series,
+    /// What is of no interest, orthogonal under the weights.
+    aside: Vec<Series, 4>,
+    /// The code's light, all that taken out.
+    lit: Series,
+}
+
+impl Regression {
+    /// Prepares for frames at these times, lit like this, while the face's place was `x`, `y`.
+    pub fn new(times_ms: &[f32], lit: &[f32], x: &[f32], y: &[f32]) -> Self {
+        let one: Series = times_ms.iter().map(|_| 1.0).collect();
+        let mut new = Self { weights: weights(lit), aside: Vec::new(), lit: lit.iter().copied().collect() };
+        for series in [&one[..], times_ms, x, y] {
+            let mut series: Series = series.iter().copied().collect();
+            let before = new.dot(&series, &series);
+            new.clear(&mut series);
+            let after = new.dot(&series, &series);
+            // What the others explain already would only divide by almost nothing.
+            if after > 1e-4 * before {
+                // There is room for four.
+                let _ = new.aside.push(series);
+            }
+        }
+        let mut lit = new.lit.clone();
+        new.clear(&mut lit);
+        new.lit = lit;
+        new
     }
-    let size = sum(&|k| lit[k] * rest[k]) / power;
-    let left = sum(&|k| (rest[k] - size * lit[k]) * (rest[k] - size * lit[k]));
-    Step { size, error: sqrtf(left / effective / power) }
+
+    /// The step of a series with the code.
+    pub fn step(&self, series: &[f32]) -> Step {
+        let mut rest: Series = series.iter().copied().collect();
+        self.clear(&mut rest);
+        let power = self.dot(&self.lit, &self.lit);
+        let free = self.weights.iter().sum::<f32>() - self.aside.len() as f32 - 1.0;
+        if power.is_nan() || power < 1e-3 || free < 0.5 {
+            return Step { size: 0.0, error: f32::INFINITY };
+        }
+        let size = self.dot(&self.lit, &rest) / power;
+        rest.iter_mut().zip(&self.lit).for_each(|(rest, lit)| *rest -= size * lit);
+        Step { size, error: sqrtf(self.dot(&rest, &rest) / free / power) }
+    }
+
+    /// Takes out what is of no interest.
+    fn clear(&self, series: &mut [f32]) {
+        for other in &self.aside {
+            let part = self.dot(other, series) / self.dot(other, other);
+            series.iter_mut().zip(other).for_each(|(value, other)| *value -= part * other);
+        }
+    }
+
+    fn dot(&self, a: &[f32], b: &[f32]) -> f32 {
+        a.iter().zip(b).zip(&self.weights).map(|((a, b), weight)| weight * a * b).sum()
+    }
 }
 
 /// Weights of frames for the answer's size: those that caught the lamp changing tell little, since the part of the exposure that
 /// was lit is known only roughly and differs from row to row.
-pub fn weights(lit: &[f32]) -> Series {
+fn weights(lit: &[f32]) -> Series {
     lit.iter().map(|part| if (0.02..=0.98).contains(part) { 0.15 } else { 1.0 }).collect()
 }
 

@@ -9,8 +9,9 @@
 //!  └─┘ └─────────┘ └─┘
 //! ```
 
-use crate::geometry::{CHIP_LANDMARKS, Face, Point, Rect, Similarity};
+use crate::geometry::{CHIP_LANDMARKS, CHIP_PX, Face, Point, Rect, Similarity};
 use crate::picture::Rgb;
+use libm::sqrtf;
 
 /// Patches along each side of the face.
 pub const GRID: usize = 5;
@@ -59,6 +60,8 @@ pub struct LightSample {
 #[derive(Clone, Debug)]
 pub struct Sampler {
     background: [Rect; BACKGROUND_PATCHES],
+    /// Chip to frame, without the shift: scale and turn, smoothed.
+    turn: Option<(f32, f32)>,
 }
 
 impl Sampler {
@@ -71,13 +74,14 @@ impl Sampler {
         let (left, right, top) = (x - gap - thick, x + w + gap, y - gap - thick);
         let side = |x: f32, part: f32| Rect { x, y: y + part * 0.35 * h, w: thick, h: 0.35 * h };
         let above = |part: f32| Rect { x: x + part * 0.5 * w, y: top, w: 0.5 * w, h: thick };
-        Self { background: [side(left, 0.0), side(left, 1.0), side(right, 0.0), side(right, 1.0), above(0.0), above(1.0)] }
+        Self { background: [side(left, 0.0), side(left, 1.0), side(right, 0.0), side(right, 1.0), above(0.0), above(1.0)],
+ turn: None }
     }
 
     /// Reads one frame; `None` when the landmarks coincide or are not finite.
     #[must_use]
-    pub fn sample(&self, picture: &Rgb, face: &Face, at_ms: i32) -> Option<LightSample> {
-        let back = Similarity::fit(&face.landmarks, &CHIP_LANDMARKS)?.inverse();
+    pub fn sample(&mut self, picture: &Rgb, face: &Face, at_ms: i32) -> Option<LightSample> {
+        let back = self.placed(face)?;
         let (w, h) = (ON_CHIP.w / GRID as f32, ON_CHIP.h / GRID as f32);
         let on_face = core::array::from_fn(|i| {
             let corner = Point { x: ON_CHIP.x + (i % GRID) as f32 * w, y: ON_CHIP.y + (i / GRID) as f32 * h };
@@ -87,16 +91,31 @@ impl Sampler {
             let rect = self.background[i];
             read(picture, |u, v| Point { x: rect.x + u * rect.w, y: rect.y + v * rect.h })
         });
-        let sum = face.landmarks.iter().fold(Point::default(), |s, p| Point { x: s.x + p.x, y: s.y + p.y });
-        let scale = libm::sqrtf(back.a * back.a + back.b * back.b);
         Some(LightSample {
             at_ms,
             face: on_face,
             background: around,
-            centre: Point { x: sum.x / 5.0, y: sum.y / 5.0 },
-            size_px: scale * crate::geometry::CHIP_PX as f32,
+            centre: middle(&face.landmarks),
+            size_px: sqrtf(back.a * back.a + back.b * back.b) * CHIP_PX as f32,
         })
     }
+
+    /// Chip to frame. The place is the frame's own; scale and turn are smoothed, because a detector's landmarks tremble, and patches
+    /// that tremble over brows and lips are noise. Trembling of the place alone is seen in the samples and regressed out.
+    fn placed(&mut self, face: &Face) -> Option<Similarity> {
+        const SMOOTHING: f32 = 0.15;
+        let now = Similarity::fit(&face.landmarks, &CHIP_LANDMARKS)?.inverse();
+        let (a, b) = self.turn.unwrap_or((now.a, now.b));
+        let (a, b) = (a + SMOOTHING * (now.a - a), b + SMOOTHING * (now.b - b));
+        self.turn = Some((a, b));
+        let (here, there) = (middle(&CHIP_LANDMARKS), middle(&face.landmarks));
+        Some(Similarity { a, b, tx: there.x - (a * here.x - b * here.y), ty: there.y - (b * here.x + a * here.y) })
+    }
+}
+
+fn middle(landmarks: &[Point; 5]) -> Point {
+    let sum = landmarks.iter().fold(Point::default(), |s, p| Point { x: s.x + p.x, y: s.y + p.y });
+    Point { x: sum.x / 5.0, y: sum.y / 5.0 }
 }
 
 /// Means over a patch; `place` takes 0..1 along each side to the frame's pixels. What lies outside of the frame is left out, and
@@ -139,7 +158,7 @@ mod tests {
         let (width, height) = (320u32, 240u32);
         let pixels: Vec<u8> = (0..width * height).flat_map(|i| [(i % width / 2) as u8; 3]).collect();
         let picture = Rgb::new(&pixels, width, height).unwrap();
-        let sampler = Sampler::around(&face_at(100.0, 70.0));
+        let mut sampler = Sampler::around(&face_at(100.0, 70.0));
         let first = sampler.sample(&picture, &face_at(100.0, 70.0), 0).unwrap();
         let moved = sampler.sample(&picture, &face_at(120.0, 70.0), 66).unwrap();
         assert_eq!(first.background, moved.background);
