@@ -80,7 +80,8 @@ impl<'a> Running<'a> {
     /// A camera that has looked at the scene for long, the lamp off.
     pub fn start(camera: &'a Camera, scene: &'a Scene, chance: &mut Chance) -> Self {
         let light = |l: &Light, other: &Light| l.cover * l.rest[1] + (1.0 - l.cover) * other.rest[1];
-        let sum: f32 = scene.front.iter().zip(&scene.back).zip(metering()).map(|((f, b), part)| part * light(f, b)).sum();
+        let sum: f32 =
+            scene.front.iter().zip(&scene.back).zip(metering()).map(|((f, b), part)| part * light(f, b)).sum();
         let mean = sum / metering().sum::<f32>();
         let gain = camera.gain_target / mean.max(1e-4);
         let drift = core::array::from_fn(|c| if c == 1 { 0.0 } else { camera.white_drift * chance.between(-1.0, 1.0) });
@@ -99,7 +100,8 @@ impl<'a> Running<'a> {
     ) -> Vec<u8> {
         let camera = self.camera;
         let mut pixels = Vec::with_capacity(FRAME_WIDTH_PX * FRAME_HEIGHT_PX * 3);
-        let white: [f32; 3] = core::array::from_fn(|c| self.gain * (1.0 + self.drift[c] * (at_ms / 700.0).clamp(-1.0, 1.0)));
+        let white: [f32; 3] =
+            core::array::from_fn(|c| self.gain * (1.0 + self.drift[c] * (at_ms / 700.0).clamp(-1.0, 1.0)));
         let flare = camera.flare * camera.gain_target;
         let mut sum = 0.0;
         for y in 0..FRAME_HEIGHT_PX {

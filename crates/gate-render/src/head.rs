@@ -15,15 +15,15 @@ const ROUNDNESS: f32 = 2.3;
 
 /// Bumps: x, y, height, half width, half height, all mm. Where x is not 0 there is one on each side.
 const BUMPS: [[f32; 5]; 9] = [
-    [0.0, -44.0, 4.0, 38.0, 8.0],     // brow
-    [31.5, -33.0, -8.0, 14.0, 11.0],  // eye sockets
-    [0.0, -24.0, 7.0, 7.0, 16.0],     // bridge of the nose
-    [0.0, -2.0, 19.0, 10.0, 13.0],    // its tip
-    [14.0, 4.0, 4.0, 7.0, 7.0],       // its wings
-    [43.0, -4.0, 5.0, 17.0, 15.0],    // cheekbones
-    [0.0, 29.0, 5.0, 20.0, 9.0],      // lips
-    [0.0, 62.0, 8.0, 17.0, 12.0],     // chin
-    [0.0, 44.0, -3.0, 20.0, 5.0],     // the hollow above it
+    [0.0, -44.0, 4.0, 38.0, 8.0],    // brow
+    [31.5, -33.0, -8.0, 14.0, 11.0], // eye sockets
+    [0.0, -24.0, 7.0, 7.0, 16.0],    // bridge of the nose
+    [0.0, -2.0, 19.0, 10.0, 13.0],   // its tip
+    [14.0, 4.0, 4.0, 7.0, 7.0],      // its wings
+    [43.0, -4.0, 5.0, 17.0, 15.0],   // cheekbones
+    [0.0, 29.0, 5.0, 20.0, 9.0],     // lips
+    [0.0, 62.0, 8.0, 17.0, 12.0],    // chin
+    [0.0, 44.0, -3.0, 20.0, 5.0],    // the hollow above it
 ];
 
 /// Somebody: shape and skin.
@@ -61,7 +61,12 @@ impl Person {
             beard: if chance.happens(0.2) { chance.between(0.2, 0.7) } else { 0.0 },
             hairline_mm: chance.between(-105.0, -70.0),
             blotches: core::array::from_fn(|_| {
-                [chance.between(-0.12, 0.12), chance.between(-0.12, 0.12), chance.between(0.0, 6.3), chance.between(0.0, 0.03)]
+                [
+                    chance.between(-0.12, 0.12),
+                    chance.between(-0.12, 0.12),
+                    chance.between(0.0, 6.3),
+                    chance.between(0.0, 0.03),
+                ]
             }),
         }
     }

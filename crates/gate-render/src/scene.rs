@@ -104,7 +104,10 @@ impl Setting {
         Self {
             lamp_ratio,
             distance_mm: chance.between(450.0, 900.0),
-            lamp_mm: [chance.between(30.0, 150.0) * if chance.happens(0.5) { 1.0 } else { -1.0 }, chance.between(-120.0, 80.0)],
+            lamp_mm: [
+                chance.between(30.0, 150.0) * if chance.happens(0.5) { 1.0 } else { -1.0 },
+                chance.between(-120.0, 80.0),
+            ],
             fill: chance.between(0.0, 0.15),
             dome: chance.between(0.3, 1.0),
             dome_towards: towards(chance, 1.5, 0.3, 1.5),
@@ -204,7 +207,11 @@ fn face(person: &Person, setting: &Setting, turn: [f32; 2]) -> Face {
         pixel(x * turn[0].cos() + away * turn[0].sin(), y * turn[1].cos() + away * turn[1].sin())
     });
     let corner = pixel(-70.0, -85.0);
-    Face { rect: Rect { x: corner.x, y: corner.y, w: 140.0 * setting.scale, h: 165.0 * setting.scale }, landmarks, score: 0.9 }
+    Face {
+        rect: Rect { x: corner.x, y: corner.y, w: 140.0 * setting.scale, h: 165.0 * setting.scale },
+        landmarks,
+        score: 0.9,
+    }
 }
 
 /// A person in a setting, seen from the camera.
@@ -359,7 +366,9 @@ impl<'a> Sheet<'a> {
 
     /// Whoever holds it.
     fn behind(&self, x: f32, y: f32) -> Light {
-        let Some(albedo) = self.holder.filter(|_| x.abs() < 210.0 - 0.3 * y && y > -90.0) else { return Light::default() };
+        let Some(albedo) = self.holder.filter(|_| x.abs() < 210.0 - 0.3 * y && y > -90.0) else {
+            return Light::default();
+        };
         let normal = unit([x / 300.0, -0.1, 1.0]);
         let (ambient, lamp) = (self.setting.ambient(normal, 0.8), self.setting.lamp_on([x, y, -200.0], normal, 0.0));
         Light { rest: [albedo * ambient; 3], lamp: [albedo * lamp; 3], video: [0.0; 3], cover: 1.0 }

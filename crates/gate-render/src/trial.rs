@@ -138,11 +138,10 @@ impl Trial {
 
 /// A face where it is now, as a detector finds it: each landmark off by about half a percent of the face's width.
 fn found(face: &Face, way: [f32; 2], chance: &mut Chance) -> Face {
-    let off = std::env::var("JIT").map_or(0.006, |v| v.parse().unwrap()) * face.rect.w;
-    let landmarks = face.landmarks.map(|p| Point {
-        x: p.x + way[0] + off * chance.normal(),
-        y: p.y + way[1] + off * chance.normal(),
-    });
+    let off = 0.006 * face.rect.w;
+    let landmarks = face
+        .landmarks
+        .map(|p| Point { x: p.x + way[0] + off * chance.normal(), y: p.y + way[1] + off * chance.normal() });
     let rect = Rect { x: face.rect.x + way[0], y: face.rect.y + way[1], ..face.rect };
     Face { rect, landmarks, score: face.score }
 }

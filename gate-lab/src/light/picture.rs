@@ -87,7 +87,11 @@ fn paint_map(area: &Area, pattern: &[f32]) -> Result<()> {
     for (i, value) in pattern.iter().enumerate() {
         let (x, y) = ((i % GRID) as i32 * SIDE + 14, (i / GRID) as i32 * SIDE + 26);
         let part = ((value - 0.4) / 1.2).clamp(0.0, 1.0);
-        let colour = if value.is_finite() { HSLColor(0.12, 0.6, f64::from(0.1 + 0.8 * part)).to_rgba() } else { WHITE.to_rgba() };
+        let colour = if value.is_finite() {
+            HSLColor(0.12, 0.6, f64::from(0.1 + 0.8 * part)).to_rgba()
+        } else {
+            WHITE.to_rgba()
+        };
         area.draw(&Rectangle::new([(x, y), (x + SIDE - 2, y + SIDE - 2)], colour.filled()))?;
         if value.is_finite() {
             let ink = if part > 0.5 { BLACK } else { WHITE };
@@ -112,8 +116,11 @@ fn paint_course(area: &Area, code: Code, latency_ms: f32, samples: &[LightSample
     let (face, around) = (course(&|s| luma(&s.face)), course(&|s| luma(&s.background)));
     let ends = face.iter().chain(&around).map(|p| p.1).filter(|y| y.is_finite());
     let (low, high) = ends.fold((0.95f32, 1.05f32), |(low, high), y| (low.min(y), high.max(y)));
-    let mut chart =
-        ChartBuilder::on(area).margin(10).x_label_area_size(30).y_label_area_size(46).build_cartesian_2d(-150f32..750.0, low..high)?;
+    let mut chart = ChartBuilder::on(area)
+        .margin(10)
+        .x_label_area_size(30)
+        .y_label_area_size(46)
+        .build_cartesian_2d(-150f32..750.0, low..high)?;
     for slot in (0..code.duration_ms() / 50).filter(|slot| code.slot(*slot)) {
         let from = (slot * 50) as f32 + latency_ms;
         chart.draw_series([Rectangle::new([(from, low), (from + 50.0, high)], LIT.filled())])?;

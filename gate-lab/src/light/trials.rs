@@ -60,9 +60,8 @@ impl Recorded {
 
 impl RecordedSample {
     fn sample(&self) -> Option<LightSample> {
-        let patch = |patch: &Option<(f32, f32)>| {
-            patch.map_or(Patch::UNSEEN, |(luma, saturated)| Patch { luma, saturated })
-        };
+        let patch =
+            |patch: &Option<(f32, f32)>| patch.map_or(Patch::UNSEEN, |(luma, saturated)| Patch { luma, saturated });
         let face: Vec<Patch> = self.face.iter().map(patch).collect();
         let background: Vec<Patch> = self.background.iter().map(patch).collect();
         Some(LightSample {
@@ -98,7 +97,9 @@ pub fn judge_folder(folder: &Path, policy: &LightPolicy) -> Result<Vec<Outcome>>
     }
     if outcomes.is_empty() {
         let folder = folder.display();
-        return Err(refuse(format!("{folder} has no challenges in .jsonl files; `gate-lab light-test --help` shows a line")));
+        return Err(refuse(format!(
+            "{folder} has no challenges in .jsonl files; `gate-lab light-test --help` shows a line"
+        )));
     }
     Ok(outcomes)
 }
@@ -107,8 +108,8 @@ fn judge_line(line: &str, policy: &LightPolicy) -> Result<Outcome, String> {
     let recorded: Recorded = serde_json::from_str(line).map_err(|error| format!("not a challenge: {error}"))?;
     let code = Code::from_bits(recorded.code).ok_or_else(|| format!("{} is none of the codes", recorded.code))?;
     let samples: Option<Vec<LightSample>> = recorded.samples.iter().map(RecordedSample::sample).collect();
-    let samples =
-        samples.ok_or_else(|| format!("a sample has {FACE_PATCHES} patches of the face and {BACKGROUND_PATCHES} around it"))?;
+    let samples = samples
+        .ok_or_else(|| format!("a sample has {FACE_PATCHES} patches of the face and {BACKGROUND_PATCHES} around it"))?;
     let (answer, duration_ms) = judge(code, &samples, policy);
     let Recorded { label, lamp, fps, .. } = recorded;
     Ok(Outcome { species: label, lamp, fps, verdict: answer.verdict, duration_ms })

@@ -78,12 +78,12 @@ pub struct Evidence {
     pub answer: f32,
     /// What the background answers, as its own part; NaN when too little of it was seen.
     pub background: f32,
-    /// 1 = spread as over the average head, 0 = as over a plane.
+    /// 1 = spread as over the average head, 0 = as over a sheet, flat or bent.
     pub shape: f32,
     /// Standard error of `shape`.
     pub shape_error: f32,
-    /// Part of the answer that is neither plane nor head.
-    pub odd: f32,
+    /// How like the average head's its pattern is, whatever its strength: -1..=1.
+    pub likeness: f32,
     /// The answer of each patch relative to the mean answer, row by row; NaN where a patch did not count.
     pub pattern: [f32; FACE_PATCHES],
 }
@@ -233,9 +233,9 @@ impl Challenge {
     ) -> Result<(), Verdict> {
         let best = |from: u16, to: u16| {
             let fit = |latency_ms| fit::Fit::at(times, light, f32::from(latency_ms)).correlation(&self.code);
-            delays(from, to).map(|latency_ms| (fit(latency_ms), latency_ms)).fold((f32::NEG_INFINITY, from), |a, b| {
-                if b.0 > a.0 { b } else { a }
-            })
+            delays(from, to)
+                .map(|latency_ms| (fit(latency_ms), latency_ms))
+                .fold((f32::NEG_INFINITY, from), |a, b| if b.0 > a.0 { b } else { a })
         };
         let (low, high) = (policy.latency_min_ms, policy.latency_max_ms.min(LATENCY_LIMIT_MS));
         let (synchrony, latency_ms) = best(low, high);
@@ -244,15 +244,17 @@ impl Challenge {
         evidence.latency_ms = f32::from(latency_ms);
         evidence.guess = guess(times, light, (low, high), synchrony);
         let strength = sqrtf(light.iter().map(|x| x * x).sum::<f32>() / light.len().max(1) as f32);
-        let in_step = synchrony >= policy.synchrony_min
-            && evidence.guess <= policy.guess_max
-            && late <= synchrony + LATE_BETTER;
+        let in_step =
+            synchrony >= policy.synchrony_min && evidence.guess <= policy.guess_max && late <= synchrony + LATE_BETTER;
         if in_step {
             return Ok(());
         }
         // An answer of the least size moves the series by half of it. Below, nothing moves at all.
-        let kind = if strength < 0.5 * policy.answer_min { AttackKind::NoAnswer } else { AttackKind::OutOfStep };
-        Err(Verdict::Attack(kind))
+        if strength < 0.5 * policy.answer_min {
+            return Err(Verdict::Attack(AttackKind::NoAnswer));
+        }
+        let unclear = evidence.guess < policy.stranger_min && late <= synchrony + LATE_BETTER;
+        Err(if unclear { Verdict::Unusable(Unusable::Unclear) } else { Verdict::Attack(AttackKind::OutOfStep) })
     }
 
     /// How strongly the face answers, patch by patch.
@@ -292,7 +294,7 @@ impl Challenge {
         evidence.answer = spread.answer;
         evidence.shape = spread.shape;
         evidence.shape_error = spread.shape_error;
-        evidence.odd = spread.odd;
+        evidence.likeness = spread.likeness;
         for (pattern, step) in evidence.pattern.iter_mut().zip(&steps) {
             *pattern = step.map_or(f32::NAN, |step| (libm::expf(step.size.min(5.0)) - 1.0) / spread.answer);
         }
@@ -312,21 +314,21 @@ impl Evidence {
             background: nan,
             shape: nan,
             shape_error: nan,
-            odd: nan,
+            likeness: nan,
             pattern: [nan; FACE_PATCHES],
         }
     }
 }
 
-/// A head, a plane, or nothing that could be named.
+/// A head, a sheet, or nothing that could be named.
 fn judge_shape(policy: &LightPolicy, evidence: &Evidence) -> Result<(), Verdict> {
-    let Evidence { shape, shape_error, odd, .. } = *evidence;
-    let margin = policy.sure * shape_error;
+    let Evidence { shape, shape_error, likeness, .. } = *evidence;
+    let surely = shape - policy.sure * shape_error;
     // Comparisons with NaN are false, so NaN never gets to Ok.
-    if shape >= policy.shape_min && shape - margin >= policy.flat_max && odd <= policy.odd_max {
+    if shape >= policy.shape_min && surely >= policy.relief_min && likeness >= policy.likeness_min {
         return Ok(());
     }
-    let flat = shape < policy.shape_min && shape + margin < 1.0;
+    let flat = shape < policy.flat_max;
     Err(if flat { Verdict::Attack(AttackKind::FlatAnswer) } else { Verdict::Unusable(Unusable::Unclear) })
 }
 

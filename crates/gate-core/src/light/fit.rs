@@ -158,12 +158,12 @@ fn weights(lit: &[f32]) -> Series {
 pub struct Spread {
     /// Mean answer: the lamp's light as a part of the ambient light.
     pub answer: f32,
-    /// 1 = as over the average head, 0 = as over a plane.
+    /// 1 = as over the average head, 0 = as over a sheet, flat or bent.
     pub shape: f32,
     /// Standard error of `shape`.
     pub shape_error: f32,
-    /// What is neither plane nor head: root mean square relative to the mean answer.
-    pub odd: f32,
+    /// How like the average head's its pattern is, whatever its strength: -1..=1.
+    pub likeness: f32,
 }
 
 /// Measures the spread of steps (logarithms) over the patches, `None` where a patch does not count. `head` is the average head's.
@@ -172,7 +172,7 @@ pub fn spread(steps: &[Option<Step>; FACE_PATCHES], head: &[f32; FACE_PATCHES]) 
     let seen = || steps.iter().enumerate().filter_map(|(i, step)| step.as_ref().map(|step| (i, step)));
     let count = seen().count() as f32;
     let answer = seen().map(|(_, step)| ratio(step)).sum::<f32>() / count;
-    if count < 6.0 || !(answer.is_finite() && answer > 1e-4) {
+    if count < 9.0 || !(answer.is_finite() && answer > 1e-4) {
         return None;
     }
     // Noise of a patch, relative; the floor keeps a lucky patch from ruling the fit.
@@ -185,9 +185,9 @@ pub fn spread(steps: &[Option<Step>; FACE_PATCHES], head: &[f32; FACE_PATCHES]) 
         relative[i] = ratio(step) / answer;
     }
     let mut template = *head;
-    for plane in planes(&weights) {
-        take_out(&plane, &weights, &mut relative);
-        take_out(&plane, &weights, &mut template);
+    for sheet in sheets(&weights) {
+        take_out(&sheet, &weights, &mut relative);
+        take_out(&sheet, &weights, &mut template);
     }
     let dot = |a: &[f32; FACE_PATCHES], b: &[f32; FACE_PATCHES]| -> f32 {
         (0..FACE_PATCHES).map(|i| weights[i] * a[i] * b[i]).sum()
@@ -199,25 +199,26 @@ pub fn spread(steps: &[Option<Step>; FACE_PATCHES], head: &[f32; FACE_PATCHES]) 
     let shape = dot(&relative, &template) / power;
     let variance: f32 =
         seen().map(|(i, step)| weights[i] * weights[i] * template[i] * template[i] * noise(step) * noise(step)).sum();
-    let (mut odd, mut total) = (0.0, 0.0);
-    for i in 0..FACE_PATCHES {
-        let left = relative[i] - shape * template[i];
-        odd += weights[i] * left * left;
-        total += weights[i];
-    }
-    Some(Spread { answer, shape, shape_error: sqrtf(variance) / power, odd: sqrtf(odd / total) })
+    let likeness = dot(&relative, &template) / sqrtf(power * dot(&relative, &relative)).max(1e-9);
+    Some(Spread { answer, shape, shape_error: sqrtf(variance) / power, likeness })
 }
 
-/// Constant, x and y over the patches, orthogonal under the weights.
-fn planes(weights: &[f32; FACE_PATCHES]) -> [[f32; FACE_PATCHES]; 3] {
+/// What a sheet of paper can answer, orthogonal under the weights: even, a slope, a bend about any axis. All that is left of a head
+/// then is its relief: nose, eye sockets, cheekbones, chin.
+fn sheets(weights: &[f32; FACE_PATCHES]) -> [[f32; FACE_PATCHES]; 6] {
     let middle = (GRID as f32 - 1.0) * 0.5;
-    let one = [1.0; FACE_PATCHES];
-    let mut x: [f32; FACE_PATCHES] = core::array::from_fn(|i| (i % GRID) as f32 - middle);
-    let mut y: [f32; FACE_PATCHES] = core::array::from_fn(|i| (i / GRID) as f32 - middle);
-    take_out(&one, weights, &mut x);
-    take_out(&one, weights, &mut y);
-    take_out(&x, weights, &mut y);
-    [one, x, y]
+    let over = |f: fn(f32, f32) -> f32| -> [f32; FACE_PATCHES] {
+        core::array::from_fn(|i| f((i % GRID) as f32 - middle, (i / GRID) as f32 - middle))
+    };
+    let mut sheets =
+        [over(|_, _| 1.0), over(|x, _| x), over(|_, y| y), over(|x, _| x * x), over(|_, y| y * y), over(|x, y| x * y)];
+    for i in 1..sheets.len() {
+        let (before, rest) = sheets.split_at_mut(i);
+        for other in before.iter() {
+            take_out(other, weights, &mut rest[0]);
+        }
+    }
+    sheets
 }
 
 fn take_out(what: &[f32; FACE_PATCHES], weights: &[f32; FACE_PATCHES], from: &mut [f32; FACE_PATCHES]) {

@@ -13,14 +13,15 @@
 //! **Why the ratio.** A patch of albedo ρ under ambient light A and the lamp's light P gives the camera, at gain g, g·ρ·(A + c·P), c = 1
 //! while the lamp is on. Its logarithm moves by ln(1 + P/A) with the code: ρ has gone, and with it everything that is printed on a
 //! paper, shading included. Since g is the same all over the frame, the background's own logarithm takes automatic exposure
-//! out. What is left is P/A patch by patch. On a plane that is a plane. On a head it falls off from the nose to the cheeks, since they
-//! turn away from the lamp and lie further back.
+//! out. What is left is P/A patch by patch. On a sheet, flat or bent, that is smooth: a slope and a bend, which are taken out. On a head its
+//! relief is left: nose, eye sockets and cheekbones turn towards the lamp, or away, or hide from the ambient light.
 //!
 //! **What it cannot tell.** A mask in the shape of a head answers like one. Where the ambient light comes from the lamp's own place, P/A
-//! is flat on a head, too. A relayed picture that is brighter than the ambient light and comes back within the camera's own delay is
+//! is flat on a head, too. Glossy
+//! paper mirrors the lamp, and now and then in a nose's place. A relayed picture that is brighter than the ambient light and comes back within the camera's own delay is
 //! in step. And all thresholds are simulation's until somebody measures at the site.
 //!
-//! Related work: face flashing (Tang et al., NDSS 2018) reads a screen's reflected light from a face the same way.
+//! Related work: Face Flashing (Tang et al., NDSS 2018) reads the light of a screen reflected by a face.
 
 mod challenge;
 mod code;

@@ -74,8 +74,10 @@ impl Sampler {
         let (left, right, top) = (x - gap - thick, x + w + gap, y - gap - thick);
         let side = |x: f32, part: f32| Rect { x, y: y + part * 0.35 * h, w: thick, h: 0.35 * h };
         let above = |part: f32| Rect { x: x + part * 0.5 * w, y: top, w: 0.5 * w, h: thick };
-        Self { background: [side(left, 0.0), side(left, 1.0), side(right, 0.0), side(right, 1.0), above(0.0), above(1.0)],
- turn: None }
+        Self {
+            background: [side(left, 0.0), side(left, 1.0), side(right, 0.0), side(right, 1.0), above(0.0), above(1.0)],
+            turn: None,
+        }
     }
 
     /// Reads one frame; `None` when the landmarks coincide or are not finite.
@@ -180,6 +182,10 @@ mod tests {
         assert!(sample.background.iter().all(|p| p.luma.is_nan()));
         let nowhere = Face { landmarks: [Point { x: f32::NAN, y: 0.0 }; 5], ..face };
         assert!(Sampler::around(&nowhere).sample(&picture, &nowhere, 0).is_none());
-        assert_eq!(Sampler::around(&face).sample(&picture, &face_at(1e9, 0.0), 0).unwrap().face[0].luma.to_bits() & 0x7fc0_0000, 0x7fc0_0000);
+        assert_eq!(
+            Sampler::around(&face).sample(&picture, &face_at(1e9, 0.0), 0).unwrap().face[0].luma.to_bits()
+                & 0x7fc0_0000,
+            0x7fc0_0000
+        );
     }
 }
