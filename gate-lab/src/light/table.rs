@@ -33,6 +33,8 @@ pub struct Row {
     pub fps: Option<f32>,
     /// Challenges.
     pub trials: usize,
+    /// Of them taken for bona fide at this one try.
+    pub accepted: usize,
     /// Of them unusable.
     pub unusable: usize,
     /// Of them wrong: APCER's or BPCER's numerator.
@@ -84,6 +86,7 @@ fn row(outcomes: &[Outcome], species: &str, lamp: Option<f32>, fps: Option<f32>)
         Verdict::Unusable(_) => false,
     };
     let errors = group.iter().filter(wrong).count();
+    let accepted = group.iter().filter(|outcome| outcome.verdict == Verdict::BonaFide).count();
     let unusable = group.iter().filter(|outcome| matches!(outcome.verdict, Verdict::Unusable(_))).count();
     let mut durations: Vec<i32> = group.iter().map(|outcome| outcome.duration_ms).collect();
     durations.sort_unstable();
@@ -91,12 +94,25 @@ fn row(outcomes: &[Outcome], species: &str, lamp: Option<f32>, fps: Option<f32>)
     let trials = group.len();
     let (low, high) = clopper_pearson(errors as u64, trials as u64);
     let rate = errors as f64 / trials as f64;
-    Some(Row { species: species.to_owned(), lamp, fps, trials, unusable, errors, rate, low, high, duration_ms })
+    Some(Row {
+        species: species.to_owned(),
+        lamp,
+        fps,
+        trials,
+        accepted,
+        unusable,
+        errors,
+        rate,
+        low,
+        high,
+        duration_ms,
+    })
 }
 
 /// The table for people.
 pub fn text(rows: &[Row]) -> String {
-    let head = ["species", "lamp", "fps", "trials", "error", "rate", "95 %", "unusable", "median"].map(str::to_owned);
+    let head = ["species", "lamp", "fps", "trials", "error", "rate", "95 %", "accepted", "unusable", "median"]
+        .map(str::to_owned);
     let mut lines = vec![head.to_vec()];
     let mut group = None;
     for row in rows {
@@ -112,6 +128,7 @@ pub fn text(rows: &[Row]) -> String {
             if row.species == BONA_FIDE { "BPCER" } else { "APCER" }.into(),
             percent(row.rate),
             interval(row.low, row.high),
+            percent(row.accepted as f64 / row.trials as f64),
             percent(row.unusable as f64 / row.trials as f64),
             format!("{} ms", row.duration_ms),
         ]);
