@@ -67,7 +67,8 @@ fn what_measures_and_what_learns_is_pure() {
     // What only engineers need never gets into the gate.
     for program in ["gate-daemon", "enroll-tool"] {
         let reached = house(program);
-        let found: Vec<_> = ["gate-stats", "gate-learn", "gate-render"].iter().filter(|c| reached.contains(**c)).collect();
+        let found: Vec<_> =
+            ["gate-stats", "gate-learn", "gate-render"].iter().filter(|c| reached.contains(**c)).collect();
         assert!(found.is_empty(), "{program} reaches {found:?}");
     }
 }

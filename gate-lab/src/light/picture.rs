@@ -1,7 +1,7 @@
 //! A head, a print and a screen as the gate sees them: one frame's face, the response map, the time course.
 
 use anyhow::{Result, anyhow};
-use gate_core::light::{Challenge, Code, GRID, LightPolicy, LightSample, Verdict};
+use gate_core::light::{AttackKind, Challenge, Code, GRID, LightPolicy, LightSample, Verdict};
 use gate_render::{Conditions, FRAME_HEIGHT_PX, FRAME_WIDTH_PX, Species, Trial};
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -60,13 +60,14 @@ fn paint(area: &Area, policy: &LightPolicy, seed: u64) -> Result<()> {
 fn typical(species: Species, policy: &LightPolicy, seed: u64) -> Trial {
     let trials = (seed..seed + 50).map(|seed| Trial::draw(species, CONDITIONS, seed));
     let wanted = |trial: &Trial| {
-        let verdict = trial.answer(policy).verdict;
-        if species == Species::BonaFide { verdict == Verdict::BonaFide } else { matches!(verdict, Verdict::Attack(_)) }
+        let kind = if species.shines() { AttackKind::OutOfStep } else { AttackKind::FlatAnswer };
+        let usual = if species == Species::BonaFide { Verdict::BonaFide } else { Verdict::Attack(kind) };
+        trial.answer(policy).verdict == usual
     };
     trials.into_iter().find(wanted).unwrap_or_else(|| Trial::draw(species, CONDITIONS, seed))
 }
 
-/// The last frame with the lamp on, pixel by pixel.
+/// A frame from the middle of the challenge, every other pixel.
 fn paint_frame(area: &Area, trial: &Trial) -> Result<()> {
     let frames = trial.frames();
     let Some(frame) = frames.get(frames.len() / 2) else { return Ok(()) };

@@ -341,8 +341,9 @@ fn guess(times: &[f32], light: &[f32], delays_ms: (u16, u16), synchrony: f32) ->
     let mut as_good = [0u64; (1 << SLOTS) / 64];
     for latency_ms in delays(delays_ms.0, delays_ms.1) {
         let fit = fit::Fit::at(times, light, f32::from(latency_ms));
-        // Written so that what cannot be compared counts as as good.
-        for bits in Code::all().filter(|code| !(fit.correlation(code) < synchrony)).map(|code| code.bits()) {
+        // What cannot be compared counts as as good.
+        let fits = |fit: f32| fit.is_nan() || fit >= synchrony;
+        for bits in Code::all().filter(|code| fits(fit.correlation(code))).map(|code| code.bits()) {
             as_good[usize::from(bits) / 64] |= 1 << (bits % 64);
         }
     }
