@@ -140,13 +140,13 @@ impl<'a> Running<'a> {
         for (at, part) in corners {
             let from = &self.scene.front[at];
             cover += part * from.cover;
-            for c in 0..3 {
-                light[c] += part * (from.rest[c] + lit * from.lamp[c] + shown * from.video[c]);
+            for (c, light) in light.iter_mut().enumerate() {
+                *light += part * (from.rest[c] + lit * from.lamp[c] + shown * from.video[c]);
             }
         }
         let behind = &self.scene.back[back];
-        for c in 0..3 {
-            light[c] += (1.0 - cover) * (behind.rest[c] + lit * behind.lamp[c]);
+        for (c, light) in light.iter_mut().enumerate() {
+            *light += (1.0 - cover) * (behind.rest[c] + lit * behind.lamp[c]);
         }
         light
     }

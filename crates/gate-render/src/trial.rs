@@ -131,7 +131,7 @@ impl Trial {
 
     fn way(&self, at_ms: f32) -> [f32; 2] {
         let [x, y, period, phase] = self.sway;
-        let swing = (6.283 * at_ms / period + phase).sin();
+        let swing = (std::f32::consts::TAU * at_ms / period + phase).sin();
         [x * swing, y * swing]
     }
 }
