@@ -72,7 +72,7 @@ pub struct LightArgs {
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "10,15,30")]
     fps: Vec<f32>,
     /// The camera's delay as it was measured, from,to in milliseconds; simulated cameras then have one within it
-    #[arg(long, value_name = "FROM,TO", value_delimiter = ',', num_args = 2)]
+    #[arg(long, value_name = "FROM,TO", value_delimiter = ',')]
     latency: Option<Vec<u16>>,
     /// Of everything that is drawn; the same one gives the same answer
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -110,7 +110,10 @@ pub fn run(args: &LightArgs, json: bool) -> Result<()> {
 impl LightArgs {
     fn policy(&self) -> Result<LightPolicy> {
         let mut policy = LightPolicy::default();
-        if let Some([from, to]) = self.latency.as_deref() {
+        if let Some(latency) = self.latency.as_deref() {
+            let [from, to] = latency else {
+                return Err(refuse("--latency takes two numbers: FROM,TO in milliseconds"));
+            };
             if from > to || *to > 500 {
                 return Err(refuse(format!("--latency {from},{to}: from must not be above to, and to not above 500")));
             }
