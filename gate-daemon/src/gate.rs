@@ -12,10 +12,11 @@
 use anyhow::{Context, Result};
 use gate_core::decision::{Actions, Decider, FaceSighting, Lookup, Now, Sighting};
 use gate_core::geometry::{Face, Rect};
+use gate_core::light::{LightSample, Sampler};
 use gate_core::liveness::PadLook;
 use gate_core::picture::Rgb;
 use gate_core::policy::Policy;
-use gate_core::track::{FACES_MAX, Tracker};
+use gate_core::track::{FACES_MAX, TrackId, Tracker};
 use gate_site::Members;
 use gate_vision::{Liveness, Portrait, Vision, portrait};
 use std::sync::Arc;
@@ -56,6 +57,8 @@ pub struct Gate {
     tracker: Tracker,
     members: Arc<Members>,
     decider: Decider,
+    /// Reads the lamp's light off the face that is asked.
+    sampler: Option<(TrackId, Sampler)>,
     seen: Vec<Seen>,
     timings: Timings,
 }
@@ -71,6 +74,7 @@ impl Gate {
             tracker: Tracker::new(policy.track_lost_ms),
             members,
             decider: Decider::new(policy),
+            sampler: None,
             seen: Vec::with_capacity(FACES_MAX),
             timings: Timings::default(),
         }
@@ -94,7 +98,7 @@ impl Gate {
         if let Some(liveness) = self.liveness.as_mut().filter(|_| !portraits.is_empty()) {
             liveness.remember(picture, now.mono_ms);
         }
-        let mut sighting = Sighting::default();
+        let mut sighting = Sighting { random: self.random()?, ..Sighting::default() };
         self.seen.clear();
         for (place, (portrait, track)) in portraits.iter().zip(tracks).enumerate() {
             self.timings.decide += watch.lap();
@@ -105,7 +109,8 @@ impl Gate {
             } else {
                 (Lookup::NotDone, None)
             };
-            let face = FaceSighting { track, quality: portrait.quality, lookup, pad };
+            let light = self.read_light(picture, &portrait.face, track);
+            let face = FaceSighting { track, quality: portrait.quality, lookup, pad, light };
             self.seen.push(Seen { face: portrait.face, sighting: face });
             // There is room: both hold FACES_MAX.
             let _ = sighting.faces.push(face);
@@ -139,6 +144,28 @@ impl Gate {
         let look = liveness.look(picture, &portrait.face.rect).context("telling a live face from a picture")?;
         self.timings.liveness = watch.lap();
         Ok(Some(look))
+    }
+
+    /// How does it answer the lamp? Read off the face that is asked.
+    fn read_light(&mut self, picture: Rgb<'_>, face: &Face, track: TrackId) -> Option<LightSample> {
+        if self.decider.asked() != Some(track) {
+            self.sampler = self.sampler.take().filter(|(asked, _)| *asked != track);
+            return None;
+        }
+        if self.sampler.as_ref().is_none_or(|(asked, _)| *asked != track) {
+            self.sampler = Some((track, Sampler::around(face)));
+        }
+        // The decider counts the time from the code's beginning.
+        self.sampler.as_mut()?.1.sample(&picture, face, 0)
+    }
+
+    /// What nobody can know before: the lamp's next code is drawn from it.
+    fn random(&self) -> Result<[u8; 8]> {
+        let mut random = [0; 8];
+        if self.decider.policy().liveness.mode.is_active() {
+            getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("the system gives no random numbers: {e}"))?;
+        }
+        Ok(random)
     }
 
     /// Puts another gallery in force, between two frames.

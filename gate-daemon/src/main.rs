@@ -6,6 +6,7 @@ mod demo;
 mod devices;
 mod events;
 mod gate;
+mod light;
 mod outputs;
 mod people;
 mod relay;

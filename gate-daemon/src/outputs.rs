@@ -1,6 +1,8 @@
-//! The relay and the lamps.
+//! The relay, the lamps, and the lamp that asks faces.
 
+use crate::light::LightPlayer;
 use anyhow::{Context, Result};
+use gate_core::light::Code;
 use gate_hal::{Clock, Output, OutputError, OutputSpec, RelayGuard, open_output};
 use gate_site::Site;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ pub struct Outputs {
     green: Option<Box<dyn Output>>,
     red: Option<Box<dyn Output>>,
     lamp_failed: bool,
+    light: Option<LightPlayer>,
 }
 
 impl Outputs {
@@ -32,6 +35,7 @@ impl Outputs {
             green: None,
             red: None,
             lamp_failed: false,
+            light: None,
         };
         outputs.open_relay().context("opening the relay")?;
         for (name, spec) in site.lamp_specs()? {
@@ -39,7 +43,23 @@ impl Outputs {
                 open_output(&spec, name, Arc::clone(clock)).with_context(|| format!("opening the {name} lamp"))?;
             *(if name == "green" { &mut outputs.green } else { &mut outputs.red }) = Some(lamp);
         }
+        if let Some(spec) = site.light_spec()? {
+            let lamp = open_output(&spec, "light", Arc::clone(clock)).context("opening the light of [light]")?;
+            outputs.light = Some(LightPlayer::start(lamp)?);
+        }
         Ok(outputs)
+    }
+
+    /// Plays a code on the lamp that asks faces, from now on, or puts it out.
+    pub fn play(&self, code: Option<Code>) {
+        if let Some(light) = &self.light {
+            light.play(code);
+        }
+    }
+
+    /// What keeps that lamp from being driven, if anything.
+    pub fn light_trouble(&self) -> Option<String> {
+        self.light.as_ref().and_then(LightPlayer::trouble)
     }
 
     /// Switches the relay; it does not stay on beyond its maximum whatever happens here.

@@ -117,6 +117,7 @@ impl Daemon {
     fn turn(&mut self) -> Result<bool> {
         self.take_news();
         self.retry_relay();
+        self.watch_light();
         let wait = self.wait();
         let next = self.source.next(&mut self.frame, wait);
         let now = self.source.now();
@@ -200,6 +201,7 @@ impl Daemon {
                 }
                 // What was to follow from the switching did not happen; the fault has shown and told its own.
                 Action::Lamps { .. } | Action::Log(Event::Relay { .. }) if relay_failed => {}
+                Action::Light(code) => self.outputs.play(code),
                 Action::Lamps { green, red } => self.outputs.lamps(green, red),
                 Action::Log(event) => self.events.decided(event, self.gate.members(), now),
             }
@@ -260,6 +262,21 @@ impl Daemon {
             let actions = self.gate.decider().clear(Fault::Relay, now);
             self.act(&actions, now);
         }
+    }
+
+    /// A lamp that cannot be driven asks nobody: locked until it obeys again.
+    fn watch_light(&mut self) {
+        let (trouble, had) = (self.outputs.light_trouble(), self.gate.decider().has(Fault::Light));
+        let now = self.source.now();
+        let actions = match (trouble, had) {
+            (Some(why), false) => {
+                tracing::error!("the light of [light] cannot be driven: {why}");
+                self.gate.decider().fault(Fault::Light, now)
+            }
+            (None, true) => self.gate.decider().clear(Fault::Light, now),
+            _ => return,
+        };
+        self.act(&actions, now);
     }
 
     /// Where the policy says so, a risk that cannot be kept keeps the gate locked.

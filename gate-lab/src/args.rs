@@ -2,8 +2,8 @@
 
 use crate::calibrate::CalibrateArgs;
 use crate::import::{IMPORT_HELP, ImportArgs};
-use crate::pad::{CALIBRATE_HELP, CalibrateLivenessArgs, PAD_HELP, PadArgs};
 use crate::light::LightArgs;
+use crate::pad::{CALIBRATE_HELP, CalibrateLivenessArgs, PAD_HELP, PadArgs};
 use crate::study::StudyArgs;
 use crate::train::{AdapterArgs, EncoderArgs, HeadArgs};
 use clap::{Args, Parser, Subcommand};
@@ -92,8 +92,8 @@ impl Command {
                 | Command::Calibrate(_)
                 | Command::Pad(_)
                 | Command::CalibrateLiveness(_)
+                | Command::LightTest(_)
         )
-        matches!(self, Command::Evaluate(_) | Command::Card(_) | Command::Calibrate(_) | Command::LightTest(_))
     }
 }
 

@@ -71,8 +71,8 @@ fn run(cli: &Cli) -> Result<Exit> {
     }
     if cli.json && !cli.command.has_json() {
         return Err(refuse(
-            "--json goes with evaluate, card and calibrate; what is learned, studied or imported is told in text",
-            "--json goes with evaluate, card, calibrate and light-test; what is learned or studied is told in text",
+            "--json goes with evaluate, card, calibrate, pad, calibrate-liveness and light-test; what is learned, studied or \
+             imported is told in text",
         ));
     }
     match &cli.command {

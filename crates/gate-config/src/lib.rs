@@ -18,6 +18,7 @@ mod suggest;
 
 use std::path::{Path, PathBuf};
 
+use gate_core::light::LightPolicy;
 use gate_core::policy::{PadPolicy, Policy, QualityPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -142,6 +143,11 @@ impl Config {
                 attacks_max: self.liveness.attacks_max,
                 attacks_window_ms: self.liveness.attacks_window_ms,
                 lockout_ms: self.liveness.lockout_ms,
+                light: LightPolicy {
+                    latency_min_ms: self.light.latency_min_ms,
+                    latency_max_ms: self.light.latency_max_ms,
+                    ..LightPolicy::default()
+                },
                 ..PadPolicy::default()
             },
         }

@@ -87,6 +87,13 @@ impl Notes<'_> {
                 self.add(section, &[key], message);
             }
         }
+        if light.latency_min_ms > light.latency_max_ms {
+            let message = format!(
+                "\"latency_min_ms\" in [light] ({}) must not be above \"latency_max_ms\" ({})",
+                light.latency_min_ms, light.latency_max_ms
+            );
+            self.add("light", &["latency_min_ms", "latency_max_ms"], message);
+        }
         if relay.trace.is_some() && relay.driver != Driver::Simulated {
             let message = "\"trace\" in [relay] goes with driver \"simulated\" only".to_owned();
             self.add("relay", &["trace"], message);

@@ -166,7 +166,7 @@ pub struct Lamps {
 }
 
 /// `[light]`: a lamp that asks faces for an answer, on the relay's driver and chip.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(inline)]
 pub struct Light {
@@ -175,6 +175,18 @@ pub struct Light {
     pub line: Option<u32>,
     /// The level that lights it.
     pub active: ActiveLevel,
+    /// Shortest delay from a moment to the frame that shows it, milliseconds; the narrower the range, the surer the answer.
+    #[schemars(range(min = 0, max = 150))]
+    pub latency_min_ms: u16,
+    /// Longest such delay, milliseconds: a picture relayed within it cannot be told from an answer.
+    #[schemars(range(min = 0, max = 150))]
+    pub latency_max_ms: u16,
+}
+
+impl Default for Light {
+    fn default() -> Self {
+        Self { line: None, active: ActiveLevel::High, latency_min_ms: 0, latency_max_ms: 150 }
+    }
 }
 
 /// `[vision]`: the networks and where they run.

@@ -60,7 +60,7 @@ fn decide_one_frame(bencher: Bencher) {
     let found = Identification { person: PersonKey(1), access: Access::default(), d2: 0.5, runner_up_d2: Some(1.8) };
     let mut sighting = Sighting::default();
     let look = PadLook { score: 5.0, outline: 1.0, surroundings: None };
-    let face = FaceSighting { track: TrackId(1), quality, lookup: Lookup::Found(found), pad: Some(look) };
+    let face = FaceSighting { track: TrackId(1), quality, lookup: Lookup::Found(found), pad: Some(look), light: None };
     assert!(sighting.faces.push(face).is_ok());
     let mut decider = Decider::new(Policy::default());
     let mut now = Now { mono_ms: 0, wall_ms: 0 };

@@ -8,8 +8,10 @@
 //!
 //! Nothing here blocks, allocates, reads a clock or panics on input: time comes in, actions go out.
 
+use crate::asking::{Asking, Step};
 use crate::evidence::{Evidence, Verdict};
 use crate::gate::{Fault, Gate, State};
+use crate::light::{self, Code, LightSample};
 use crate::liveness::{PadLook, PadThresholds, PadVerdict};
 use crate::person::{Access, PersonKey};
 use crate::policy::{PadMode, Policy, SeveralFaces};
@@ -23,11 +25,16 @@ const REFUSAL_SIGN_MS: u64 = 1_500;
 
 /// Most recent grants remembered.
 const GRANTS_MAX: usize = 16;
+/// How often a face is asked by the lamp before it is sent to the other reader.
+const LIGHT_TRIES_MAX: u8 = 3;
+/// For how long an answer to the lamp shows that a face is live, milliseconds: another one may be held up later.
+const LIGHT_HOLDS_MS: u64 = 1_500;
 /// Most recent attacks remembered; the policy's `attacks_max` is cut to this.
 const ATTACKS_MAX: usize = 16;
 
-/// Most actions that one step can return: a refusal and a grant for each face, the relay, faults, a lock-out and lamps.
-pub const ACTIONS_MAX: usize = 2 * FACES_MAX + 10;
+/// Most actions that one step can return: a refusal and a grant for each face, the relay, faults, a lock-out, the light
+/// and lamps.
+pub const ACTIONS_MAX: usize = 2 * FACES_MAX + 12;
 
 /// Two clocks read together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +83,8 @@ pub struct FaceSighting {
     pub lookup: Lookup,
     /// What the frame says about whether it is live; `None` = it was not looked at for that.
     pub pad: Option<PadLook>,
+    /// What it shows of the lamp's light; wanted of the face that [`Decider::asked`] names. Its time is set by the decider.
+    pub light: Option<LightSample>,
 }
 
 /// All that one frame has shown.
@@ -83,6 +92,8 @@ pub struct FaceSighting {
 pub struct Sighting {
     /// The faces, in any order.
     pub faces: Vec<FaceSighting, FACES_MAX>,
+    /// Fresh random bytes, for the lamp's code; not looked at where no lamp is asked.
+    pub random: [u8; 8],
 }
 
 /// What happened, for the log.
@@ -128,6 +139,8 @@ pub enum Event {
 pub enum Action {
     /// Switch the relay.
     Relay(bool),
+    /// Play this code on the lamp that asks faces, from now on; `None` = lamp out at once.
+    Light(Option<Code>),
     /// Show these lamps.
     Lamps {
         /// Come in.
@@ -154,6 +167,7 @@ pub struct Decider {
     /// When somebody held up a picture, lately.
     attacks_ms: Deque<u64, ATTACKS_MAX>,
     locked_out_until_ms: Option<u64>,
+    asking: Asking,
     seen_ms: Option<u64>,
     red_until_ms: u64,
     lamps: (bool, bool),
@@ -172,6 +186,7 @@ impl Decider {
             granted: Deque::new(),
             attacks_ms: Deque::new(),
             locked_out_until_ms: None,
+            asking: Asking::default(),
             seen_ms: None,
             red_until_ms: 0,
             lamps: (false, false),
@@ -231,6 +246,7 @@ impl Decider {
             };
             self.weigh(face, verdict, now, !pulse_just_over, &mut actions);
         }
+        self.ask(sighting, now, &mut actions);
         self.outputs(now, &mut actions);
         actions
     }
@@ -271,6 +287,9 @@ impl Decider {
     pub fn stop(&mut self, now: Now) -> Actions {
         let mut actions = Actions::new();
         self.gate.stop();
+        if self.asking.stop() {
+            push(&mut actions, Action::Light(None));
+        }
         self.outputs(now, &mut actions);
         actions
     }
@@ -354,20 +373,26 @@ impl Decider {
         may_open: bool,
         actions: &mut Actions,
     ) {
-        let liveness = self.liveness(track);
+        let liveness = self.liveness(track, now.mono_ms);
         if liveness == Some(PadVerdict::Attack) {
-            return self.attacked(track, person, now, actions);
+            return self.attacked(track, Reason::PresentationAttack, Some(person), now, actions);
         }
         if self.locked_out_until_ms.is_some() {
-            return self.refuse(track, Reason::LockedOut, None, now, actions);
+            self.refuse(track, Reason::LockedOut, None, now, actions);
+            return;
         }
+        let rested = self.granted.iter().all(|(p, _)| *p != person);
         if liveness != Some(PadVerdict::BonaFide) {
+            // Whoever was just let in need not be asked again.
+            if self.policy.liveness.mode.is_active() && rested {
+                self.begin_asking(track, now, actions);
+            }
             return;
         }
         if let Some(reason) = access.refusal(now.wall_ms) {
-            return self.refuse(track, reason, Some(person), now, actions);
+            self.refuse(track, reason, Some(person), now, actions);
+            return;
         }
-        let rested = self.granted.iter().all(|(p, _)| *p != person);
         if rested && may_open && self.gate.grant(now.mono_ms) {
             // A grant uses the evidence up: the next one needs its own.
             self.evidence.iter_mut().filter(|e| e.track == track).for_each(Evidence::forget);
@@ -383,24 +408,70 @@ impl Decider {
     }
 
     /// Whether this track's face is live, by all the evidence that the policy asks for; `None` = not decided yet.
-    fn liveness(&self, track: TrackId) -> Option<PadVerdict> {
+    fn liveness(&self, track: TrackId, now_ms: u64) -> Option<PadVerdict> {
         let evidence = self.evidence.iter().find(|e| e.track == track)?;
         match self.policy.liveness.mode {
             PadMode::Off => Some(PadVerdict::BonaFide),
             PadMode::Passive => evidence.pad.verdict(),
-            // Without an answer to the lamp nothing is decided, and the gate stays locked.
-            PadMode::Active | PadMode::Both => None,
+            PadMode::Active => answered(evidence, now_ms),
+            PadMode::Both => match (evidence.pad.verdict(), answered(evidence, now_ms)) {
+                (Some(PadVerdict::Attack), _) | (_, Some(PadVerdict::Attack)) => Some(PadVerdict::Attack),
+                (Some(PadVerdict::BonaFide), Some(PadVerdict::BonaFide)) => Some(PadVerdict::BonaFide),
+                _ => None,
+            },
         }
     }
 
-    /// Somebody holds up this person's picture. Too many of that lock everybody out for a while.
-    fn attacked(&mut self, track: TrackId, person: PersonKey, now: Now, actions: &mut Actions) {
-        let Some(evidence) = self.evidence.iter_mut().find(|e| e.track == track) else { return };
-        if !evidence.report(Reason::PresentationAttack) {
+    /// The face that is asked by the lamp now, if any: its light is wanted in the next sighting.
+    #[must_use]
+    pub fn asked(&self) -> Option<TrackId> {
+        self.asking.track()
+    }
+
+    /// Asks this face, if nobody is asked already, it was not asked too often, and its answer is not there.
+    fn begin_asking(&mut self, track: TrackId, now: Now, actions: &mut Actions) {
+        let Some(evidence) = self.evidence.iter().find(|e| e.track == track) else { return };
+        if answered(evidence, now.mono_ms).is_some() || self.asking.is_playing() || self.gate.state() != State::Locked {
             return;
         }
-        self.red_until_ms = now.mono_ms.saturating_add(REFUSAL_SIGN_MS);
-        log(actions, Event::Refused { reason: Reason::PresentationAttack, track, person: Some(person) });
+        if evidence.light_tries >= LIGHT_TRIES_MAX {
+            // Each try is a chance for a picture, too: so it counts as one.
+            return self.attacked(track, Reason::Unproven, None, now, actions);
+        }
+        self.asking.watch(track);
+    }
+
+    /// Leads the lamp: takes in what the asked face shows, and judges it when the code is over.
+    fn ask(&mut self, sighting: &Sighting, now: Now, actions: &mut Actions) {
+        let Some(track) = self.asking.track() else { return };
+        let face = sighting.faces.iter().find(|face| face.track == track);
+        let Some(sample) = face.and_then(|face| face.light) else {
+            // Without the face there is nothing to ask. One frame may lack it; a code with a gap answers nothing.
+            if (face.is_none() || self.gate.state() != State::Locked) && self.asking.stop() {
+                push(actions, Action::Light(None));
+            }
+            return;
+        };
+        let policy = self.policy.liveness.light;
+        match self.asking.take(sample, sighting.random, now.mono_ms, &policy) {
+            Step::Nothing => {}
+            Step::Begin(code) => push(actions, Action::Light(Some(code))),
+            Step::Answered(answer) => {
+                let Some(evidence) = self.evidence.iter_mut().find(|e| e.track == track) else { return };
+                match answer.verdict {
+                    light::Verdict::BonaFide => evidence.light = Some((PadVerdict::BonaFide, now.mono_ms)),
+                    light::Verdict::Attack(_) => evidence.light = Some((PadVerdict::Attack, now.mono_ms)),
+                    light::Verdict::Unusable(_) => evidence.light_tries = evidence.light_tries.saturating_add(1),
+                }
+            }
+        }
+    }
+
+    /// Liveness refuses this face, once for each track. Too many of that lock everybody out for a while.
+    fn attacked(&mut self, track: TrackId, reason: Reason, person: Option<PersonKey>, now: Now, actions: &mut Actions) {
+        if !self.refuse(track, reason, person, now, actions) {
+            return;
+        }
         let policy = self.policy.liveness;
         let window_ms = u64::from(policy.attacks_window_ms);
         while self.attacks_ms.is_full()
@@ -420,18 +491,29 @@ impl Decider {
         }
     }
 
-    /// Tells a refusal, once for each track and reason.
-    fn refuse(&mut self, track: TrackId, reason: Reason, person: Option<PersonKey>, now: Now, actions: &mut Actions) {
-        let Some(evidence) = self.evidence.iter_mut().find(|e| e.track == track) else { return };
-        if evidence.report(reason) {
+    /// Tells a refusal, once for each track and reason; says whether it was news.
+    fn refuse(
+        &mut self,
+        track: TrackId,
+        reason: Reason,
+        person: Option<PersonKey>,
+        now: Now,
+        actions: &mut Actions,
+    ) -> bool {
+        let news = self.evidence.iter_mut().find(|e| e.track == track).is_some_and(|evidence| evidence.report(reason));
+        if news {
             self.red_until_ms = now.mono_ms.saturating_add(REFUSAL_SIGN_MS);
             log(actions, Event::Refused { reason, track, person });
         }
+        news
     }
 
     fn fault_into(&mut self, fault: Fault, actions: &mut Actions) {
         if self.gate.fault(fault) {
             self.evidence.iter_mut().for_each(Evidence::forget);
+            if self.asking.stop() {
+                push(actions, Action::Light(None));
+            }
             log(actions, Event::Fault { fault, present: true });
         }
     }
@@ -457,6 +539,14 @@ impl Decider {
             push(actions, Action::Lamps { green: lamps.0, red: lamps.1 });
         }
     }
+}
+
+/// What the answer to the lamp shows now.
+fn answered(evidence: &Evidence, now_ms: u64) -> Option<PadVerdict> {
+    let holds = |(verdict, at_ms): &(PadVerdict, u64)| {
+        *verdict == PadVerdict::Attack || now_ms.saturating_sub(*at_ms) <= LIGHT_HOLDS_MS
+    };
+    evidence.light.filter(holds).map(|(verdict, _)| verdict)
 }
 
 /// The evidence of `track`, begun if it is new. When all places are taken the one not seen for longest gives way.

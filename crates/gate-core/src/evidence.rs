@@ -1,6 +1,6 @@
 //! What one track has shown so far: agreeing identifications, and what stands in its way.
 
-use crate::liveness::PadTest;
+use crate::liveness::{PadTest, PadVerdict};
 use crate::person::{Access, PersonKey};
 use crate::reason::Reason;
 use crate::track::TrackId;
@@ -47,6 +47,10 @@ pub(crate) struct Evidence {
     reported: u32,
     /// Whether the face is live, as the frames show it.
     pub(crate) pad: PadTest,
+    /// What the answer to the lamp has shown, and when (monotonic milliseconds).
+    pub(crate) light: Option<(PadVerdict, u64)>,
+    /// How often the lamp was asked in vain.
+    pub(crate) light_tries: u8,
 }
 
 impl Evidence {
@@ -60,6 +64,8 @@ impl Evidence {
             hindrance: None,
             reported: 0,
             pad: PadTest::default(),
+            light: None,
+            light_tries: 0,
         }
     }
 
@@ -78,7 +84,7 @@ impl Evidence {
                 if self.person != Some(person) {
                     self.hits_ms.clear();
                     // Somebody else's face, perhaps on a phone before the first one: what was live then says nothing now.
-                    self.pad.forget();
+                    self.forget_life();
                     self.person = Some(person);
                 }
                 self.look(Look { at_ms: now_ms, person: Some(person), d2 });
@@ -100,7 +106,7 @@ impl Evidence {
                 if reason == Reason::SeveralFaces {
                     self.hits_ms.clear();
                     self.looks.clear();
-                    self.pad.forget();
+                    self.forget_life();
                 }
                 self.hinder(reason, now_ms);
             }
@@ -139,8 +145,14 @@ impl Evidence {
     pub(crate) fn forget(&mut self) {
         self.hits_ms.clear();
         self.looks.clear();
-        self.pad.forget();
+        self.forget_life();
         self.hindrance = None;
+    }
+
+    /// What was live may no longer be; what was an attack stays one.
+    fn forget_life(&mut self) {
+        self.pad.forget();
+        self.light = self.light.filter(|(verdict, _)| *verdict == PadVerdict::Attack);
     }
 
     /// The reason that has stood in the way for at least `after_ms`, if any.

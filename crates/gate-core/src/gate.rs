@@ -26,11 +26,13 @@ pub enum Fault {
     Store,
     /// The risk that the owner stated cannot be kept with so many people, and the policy says not to open then.
     Risk,
+    /// The lamp that asks faces for an answer cannot be driven.
+    Light,
 }
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Fault; 5] = [Fault::Camera, Fault::Model, Fault::Relay, Fault::Store, Fault::Risk];
+    pub const ALL: [Fault; 6] = [Fault::Camera, Fault::Model, Fault::Relay, Fault::Store, Fault::Risk, Fault::Light];
 
     /// The fault's name in events.
     #[must_use]
@@ -41,6 +43,7 @@ impl Fault {
             Fault::Relay => "relay",
             Fault::Store => "store",
             Fault::Risk => "risk",
+            Fault::Light => "light",
         }
     }
 

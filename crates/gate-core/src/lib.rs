@@ -15,14 +15,15 @@
 #[cfg(test)]
 extern crate std;
 
+mod asking;
 pub mod comparison;
 pub mod decision;
 mod evidence;
 pub mod gallery;
 pub mod gate;
 pub mod geometry;
-pub mod liveness;
 pub mod light;
+pub mod liveness;
 pub mod person;
 pub mod picture;
 pub mod policy;

@@ -1,5 +1,6 @@
 //! The owner's policy as plain values: what the decider asks of a person before it opens.
 
+use crate::light::LightPolicy;
 use crate::liveness::ScoreModel;
 
 /// What happens when more than one face is near enough to count.
@@ -85,6 +86,8 @@ pub struct PadPolicy {
     pub attacks_window_ms: u32,
     /// For how long everybody is locked out, milliseconds.
     pub lockout_ms: u32,
+    /// How the answer to the lamp's code is judged.
+    pub light: LightPolicy,
 }
 
 impl Default for PadPolicy {
@@ -97,6 +100,7 @@ impl Default for PadPolicy {
             attacks_max: 3,
             attacks_window_ms: 120_000,
             lockout_ms: 60_000,
+            light: LightPolicy::default(),
         }
     }
 }

@@ -29,6 +29,8 @@ pub enum Reason {
     Ambiguous,
     /// A picture of an enrolled person, on paper or on a screen, not the person.
     PresentationAttack,
+    /// The lamp was asked again and again, and whether the face is live could not be seen.
+    Unproven,
     /// Too many presentation attacks: nobody is let in for a while.
     LockedOut,
     /// The person's validity has not begun.
@@ -44,7 +46,7 @@ impl Reason {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every reason, in declaration order.
-    pub const ALL: [Reason; 16] = [
+    pub const ALL: [Reason; 17] = [
         Reason::NoFace,
         Reason::SeveralFaces,
         Reason::TooFar,
@@ -57,6 +59,7 @@ impl Reason {
         Reason::Unknown,
         Reason::Ambiguous,
         Reason::PresentationAttack,
+        Reason::Unproven,
         Reason::LockedOut,
         Reason::NotYetValid,
         Reason::Expired,
@@ -79,6 +82,7 @@ impl Reason {
             Reason::Unknown => "Unknown",
             Reason::Ambiguous => "Ambiguous",
             Reason::PresentationAttack => "PresentationAttack",
+            Reason::Unproven => "Unproven",
             Reason::LockedOut => "LockedOut",
             Reason::NotYetValid => "NotYetValid",
             Reason::Expired => "Expired",
@@ -105,6 +109,7 @@ impl Reason {
             Reason::Ambiguous => "too close to call between two enrolled people: ask staff",
             // Whoever tries it learns nothing; whoever is wronged has another way in.
             Reason::PresentationAttack => "please use the other reader",
+            Reason::Unproven => "hold still and look into the camera, or please use the other reader",
             Reason::LockedOut => "locked for a while: please use the other reader, or ask staff",
             Reason::NotYetValid => "the admission has not begun: ask staff",
             Reason::Expired => "the admission is over: ask staff",

@@ -19,7 +19,7 @@ const PHOTO: PadLook = PadLook { score: -8.0, ..LIVE };
 fn face(track: u32, person: PersonKey, d2: f32) -> FaceSighting {
     let quality = Quality { face_px: 120.0, visible_part: 1.0, sharpness: 20.0, luma: 120.0, ..Quality::default() };
     let found = Identification { person, access: Access::default(), d2, runner_up_d2: Some(1.9) };
-    FaceSighting { track: TrackId(track), quality, lookup: Lookup::Found(found), pad: Some(LIVE) }
+    FaceSighting { track: TrackId(track), quality, lookup: Lookup::Found(found), pad: Some(LIVE), light: None }
 }
 
 /// The same face on a photograph.
@@ -46,7 +46,7 @@ impl Scene {
     fn show(&mut self, frames: usize, faces: &[FaceSighting]) -> &mut Self {
         for _ in 0..frames {
             self.mono_ms += FRAME_MS;
-            let sighting = Sighting { faces: faces.iter().copied().collect() };
+            let sighting = Sighting { faces: faces.iter().copied().collect(), ..Sighting::default() };
             let actions = self.decider.step(&sighting, self.now());
             self.events.extend(actions.iter().filter_map(|a| match a {
                 Action::Log(event) => Some(*event),

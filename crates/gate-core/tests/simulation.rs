@@ -206,7 +206,7 @@ fn face(visitor: &Visitor, dice: &mut Dice) -> FaceSighting {
         outline: dice.below(100) as f32 / 10.0,
         surroundings: dice.chance(50).then_some(seen),
     };
-    FaceSighting { track: visitor.track, quality, lookup, pad: dice.chance(90).then_some(look) }
+    FaceSighting { track: visitor.track, quality, lookup, pad: dice.chance(90).then_some(look), light: None }
 }
 
 fn simulate(seed: u64, steps: u64) -> (u64, u64, u64) {
@@ -269,7 +269,7 @@ fn simulate(seed: u64, steps: u64) -> (u64, u64, u64) {
                     visitors.push(visitor);
                 }
                 let faces = visitors.iter().map(|v| face(v, &mut dice)).collect();
-                let sighting = Sighting { faces };
+                let sighting = Sighting { faces, ..Sighting::default() };
                 seen_ms = now.mono_ms;
                 oracle.sees(&sighting, now);
                 (decider.step(&sighting, now), Some(sighting))

@@ -258,6 +258,16 @@ impl Site {
             .collect()
     }
 
+    /// The line of the lamp that asks faces, where that is wanted.
+    ///
+    /// # Errors
+    /// When the number does not fit the driver.
+    pub fn light_spec(&self) -> Result<Option<OutputSpec>, SiteError> {
+        let light = &self.config.light;
+        let is_asked = PadMode::from(self.config.liveness.mode).is_active();
+        light.line.filter(|_| is_asked).map(|line| self.output_spec(line, light.active)).transpose()
+    }
+
     fn output_spec(&self, line: u32, active: ActiveLevel) -> Result<OutputSpec, SiteError> {
         let relay = &self.config.relay;
         let active_low = active == ActiveLevel::Low;

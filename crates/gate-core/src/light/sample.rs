@@ -42,7 +42,7 @@ impl Patch {
 }
 
 /// What one frame contributes to a challenge.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LightSample {
     /// When it was captured, milliseconds after the code began, as far as the daemon knows; negative = before.
     pub at_ms: i32,
