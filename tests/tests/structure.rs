@@ -58,12 +58,16 @@ fn networks_store_and_hardware_know_nothing_of_each_other() {
 }
 
 #[test]
-fn what_measures_and_what_learns_is_pure() {
+fn what_measures_what_learns_and_what_renders_is_pure() {
     let metadata = metadata();
     let house = |name: &str| -> BTreeSet<String> { reached_by(&metadata, name) };
     assert_eq!(house("gate-stats"), only(["gate-core"]));
+    assert_eq!(used_by(&metadata, "gate-stage"), only(["gate-core", "image", "rand", "rand_chacha"]));
     assert_eq!(house("gate-learn"), only(["gate-core", "gate-onnx"]));
     assert_eq!(house("gate-render"), only(["gate-core"]));
+    for program in ["enroll-tool", "gate-lab"] {
+        assert!(!house(program).contains("gate-stage"), "{program} renders");
+    }
     // What only engineers need never gets into the gate.
     for program in ["gate-daemon", "enroll-tool"] {
         let reached = house(program);

@@ -22,6 +22,7 @@ use image::{Rgb, RgbImage};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::error::Error;
+use std::f32::consts::TAU;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -35,7 +36,7 @@ const FACE_PX: (f32, f32) = (90.0, 130.0);
 /// What is before the camera in a clip.
 enum Presented {
     Live(Figure),
-    Picture(Held),
+    Picture(Box<Held>),
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -51,12 +52,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (i, pictures) in chosen.iter().enumerate() {
         let name = pictures[0].parent().and_then(Path::file_name).ok_or("a person has no name")?.to_string_lossy();
         for k in 0..clips {
-            let picture = image::open(&pictures[k as usize % pictures.len()])?.into_rgb8();
+            let picture = filled(image::open(&pictures[k as usize % pictures.len()])?.into_rgb8());
             for species in [None, Some(Species::Paper), Some(Species::Phone), Some(Species::Tablet)] {
                 let seed = u64::from(k) << 40 | (i as u64) << 8 | species.map_or(0, |s| s as u64 + 1);
                 let presented = match species {
                     None => Figure::cut(&picture, FACE).map(Presented::Live),
-                    Some(species) => Held::new(&picture, FACE, species, seed).map(Presented::Picture),
+                    Some(species) => {
+                        Held::new(&picture, FACE, species, seed).map(|held| Presented::Picture(Box::new(held)))
+                    }
                 };
                 let presented = presented.ok_or("a picture is not 250x250")?;
                 let label = species.map_or("bona_fide", Species::name);
@@ -91,6 +94,23 @@ fn choose(source: &Path, people: usize) -> Result<Vec<Vec<PathBuf>>, Box<dyn Err
     Ok((0..people).map(|i| all[i * all.len() / people].clone()).collect())
 }
 
+/// Deep-funneled pictures were turned, which left black corners: there each column goes on as its own mirror image.
+fn filled(mut picture: RgbImage) -> RgbImage {
+    let (width, height) = picture.dimensions();
+    let is_black = |Rgb(pixel): &Rgb<u8>| pixel.iter().all(|v| *v < 10);
+    for x in 0..width {
+        let lit: Vec<u32> = (0..height).filter(|y| !is_black(picture.get_pixel(x, *y))).collect();
+        // The outermost pixels are half black themselves.
+        let (Some(first), Some(last)) = (lit.get(2).copied(), lit.iter().nth_back(2).copied()) else { continue };
+        for y in (0..first).chain(last + 1..height) {
+            let mirrored = if y < first { 2 * first - y } else { (2 * last).saturating_sub(y) };
+            let pixel = *picture.get_pixel(x, mirrored.min(height - 1));
+            picture.put_pixel(x, y, pixel);
+        }
+    }
+    picture
+}
+
 /// One clip: coming nearer for two thirds of it, then standing; swaying all the time.
 fn film(
     presented: &Presented,
@@ -105,7 +125,7 @@ fn film(
     let end_px = between(FACE_PX.0 + 10.0, FACE_PX.1);
     let start_px = (end_px * between(0.78, 0.95)).max(FACE_PX.0);
     let stand = Point { x: between(260.0, 400.0), y: between(175.0, 225.0) };
-    let (drift, sway_hz, phase) = (between(-40.0, 40.0), between(0.4, 0.9), between(0.0, 6.28));
+    let (drift, sway_hz, phase) = (between(-40.0, 40.0), between(0.4, 0.9), between(0.0, TAU));
     for number in 0..FRAMES {
         let time_s = number as f32 / FPS;
         let way = (number as f32 / (FRAMES as f32 * 0.66)).min(1.0);
@@ -115,7 +135,7 @@ fn film(
         let mut frame = room.clone();
         match presented {
             Presented::Live(figure) => {
-                let sway = (std::f32::consts::TAU * sway_hz * time_s + phase).sin() * 0.05 * face_px;
+                let sway = (TAU * sway_hz * time_s + phase).sin() * 0.05 * face_px;
                 at = Point { x: at.x + sway, y: at.y + 0.3 * sway };
                 figure.place(&mut frame, at, face_px);
             }

@@ -11,6 +11,9 @@ const SCENE_GAMMA: f32 = 2.2;
 /// The light of middle grey (level 128 of 255).
 const MIDDLE: f32 = 0.2195;
 
+/// Steps of the table from light to levels.
+const STEPS: usize = 8192;
+
 /// A camera's properties.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Camera {
@@ -46,12 +49,15 @@ impl Camera {
         let light: [[f32; 256]; 3] = self
             .white_balance
             .map(|balance| std::array::from_fn(|level| (level as f32 / 255.0).powf(SCENE_GAMMA) * balance * self.gain));
-        let power = 1.0 / self.gamma.max(0.1);
+        // A table over the light's root, since levels are nearly even there.
+        let power = 2.0 / self.gamma.max(0.1);
+        let levels: [u8; STEPS + 1] =
+            std::array::from_fn(|i| ((i as f32 / STEPS as f32).powf(power) * 255.0).round() as u8);
         for Rgb(pixel) in frame.pixels_mut() {
             for (value, light) in pixel.iter_mut().zip(&light) {
                 let clean = light[usize::from(*value)];
                 let seen = if noise > 0.0 { clean + noise * clean.sqrt() * normal(&mut rng) } else { clean };
-                *value = (seen.clamp(0.0, 1.0).powf(power) * 255.0).round() as u8;
+                *value = levels[(seen.clamp(0.0, 1.0).sqrt() * STEPS as f32).round() as usize];
             }
         }
         frame

@@ -40,6 +40,7 @@ impl Figure {
         let scale = FIGURE_FACE_PX / face.w;
         let size = |side: u32| ((side as f32 * scale).round() as u32).max(1);
         let scaled = resize(&crop, size(crop.width()), size(crop.height()), FilterType::Triangle);
+        let scaled = clothed(scaled, ((centre.y + down - top as f32) * scale) as u32);
         let at = Point { x: (centre.x - left as f32) * scale, y: (centre.y - top as f32) * scale };
         let pixels = RgbaImage::from_fn(scaled.width(), scaled.height(), |x, y| {
             let (dx, dy) = ((x as f32 - at.x) / (scale * face.w), (y as f32 - at.y) / (scale * face.h));
@@ -57,8 +58,12 @@ impl Figure {
         let scale = face_px / FIGURE_FACE_PX;
         let (w, h) = self.pixels.dimensions();
         let size = |side: u32| ((side as f32 * scale).round() as u32).max(1);
-        let small = resize(&self.pixels, size(w), size(h), FilterType::Triangle);
         let (left, top) = ((at.x - self.face.x * scale) as i64, (at.y - self.face.y * scale) as i64);
+        let beside = |from: i64, size: u32, side: u32| from >= i64::from(side) || from + i64::from(size) <= 0;
+        if beside(left, size(w), frame.width()) || beside(top, size(h), frame.height()) {
+            return;
+        }
+        let small = resize(&self.pixels, size(w), size(h), FilterType::Triangle);
         for (x, y, Rgba([r, g, b, a])) in small.enumerate_pixels() {
             let (fx, fy) = (left + i64::from(x), top + i64::from(y));
             if fx < 0 || fy < 0 || fx >= i64::from(frame.width()) || fy >= i64::from(frame.height()) {
@@ -71,6 +76,32 @@ impl Figure {
             }
         }
     }
+}
+
+/// The person down to `height`: where the photograph ends above that, plain cloth of its lowest rows' colour goes on.
+fn clothed(person: RgbImage, height: u32) -> RgbImage {
+    /// How much of the photograph the cloth is blended into, pixels.
+    const BLEND: u32 = 16;
+    let (w, h) = person.dimensions();
+    if h + 2 >= height || h <= BLEND {
+        return person;
+    }
+    // A shoulder in the lowest rows: between the shoulders is a shirt, beside them the photograph's background.
+    let mut sum = [0u32; 3];
+    let lowest = crop_imm(&person, w / 5, h - BLEND, (w / 6).max(1), BLEND).to_image();
+    for Rgb(pixel) in lowest.pixels() {
+        sum.iter_mut().zip(pixel).for_each(|(s, v)| *s += u32::from(*v));
+    }
+    let cloth = sum.map(|s| s as f32 / (lowest.width() * lowest.height()) as f32);
+    RgbImage::from_fn(w, height, |x, y| {
+        let Rgb(above) = *person.get_pixel(x, y.min(h - 1));
+        let part = ((y + BLEND).saturating_sub(h) as f32 / BLEND as f32).min(1.0);
+        // A chest is round: darker towards its sides.
+        let side = (x as f32 / w as f32 - 0.5).abs();
+        let shade = 1.0 - 0.5 * side * side;
+        let mixed = |i: usize| f32::from(above[i]) * (1.0 - part) + cloth[i] * shade * part;
+        Rgb(std::array::from_fn(|i| mixed(i) as u8))
+    })
 }
 
 /// Half the width of head and shoulders, in face widths, `dy` face heights below the face's centre.

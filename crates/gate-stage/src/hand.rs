@@ -67,7 +67,7 @@ impl Hands {
     fn around(&mut self, thing: &Thing, edge: f32, skin: [f32; 3], cloth: [f32; 3], rng: &mut ChaCha8Rng) {
         let cm = 1.0 / Species::Phone.cm_per_face();
         let half = thing.body.w / 2.0;
-        let low = thing.body.y + thing.body.h * (0.70 + 0.04 * rng.random::<f32>());
+        let low = thing.body.y + thing.body.h * (0.76 + 0.04 * rng.random::<f32>());
         let at = |out: f32, down: f32| (edge * (half + out * cm), low + down * cm);
         let limb = |from, to, r0: f32, r1: f32| Limb {
             from,
@@ -85,14 +85,14 @@ impl Hands {
         let sleeve = limb(other(-1.3, 9.5), other(-0.6, 16.0), 3.9, 4.4);
         self.behind.push(Limb { colour: cloth, leaves: true, ..sleeve });
         for finger in 0..4 {
-            let down = (finger as f32 - 1.5) * 1.95 + 0.2 * rng.random::<f32>();
-            let reach = 1.0 + 0.35 * rng.random::<f32>() - if finger == 3 { 0.35 } else { 0.0 };
+            let down = (finger as f32 - 1.5) * 1.72 + 0.15 * rng.random::<f32>();
+            let reach = 0.75 + 0.3 * rng.random::<f32>() - if finger == 3 { 0.3 } else { 0.0 };
             let thick = if finger == 3 { 0.68 } else { 0.8 };
-            let tip = limb(at(0.55, down + 0.35), at(-reach, down - 0.1), thick, thick * 0.88);
+            let tip = limb(at(0.3, down + 0.45), at(-reach, down - 0.1), thick, thick * 0.88);
             self.before.push(Limb { nail: true, ..tip });
         }
-        self.before.push(limb(other(0.8, 3.2), other(0.35, -0.2), 1.25, 0.95));
-        let tip = limb(other(0.35, -0.2), other(-0.55, -3.0), 0.95, 0.82);
+        self.before.push(limb(other(0.9, 3.6), other(0.4, 0.4), 1.2, 0.92));
+        let tip = limb(other(0.4, 0.4), other(-0.35, -2.2), 0.92, 0.8);
         self.before.push(Limb { nail: true, ..tip });
     }
 
@@ -134,16 +134,23 @@ impl Hands {
 
     /// Paints what is behind the thing.
     pub fn paint_behind(&self, frame: &mut RgbImage, pose: &Pose) {
-        for limb in &self.behind {
-            Seen::new(limb, pose, frame).paint(frame);
-        }
+        paint_all(&self.behind, frame, pose);
     }
 
     /// Paints what is before it, with a touch of shadow.
     pub fn paint_before(&self, frame: &mut RgbImage, pose: &Pose) {
-        let seen: Vec<Seen> = self.before.iter().map(|limb| Seen::new(limb, pose, frame)).collect();
-        seen.iter().for_each(|s| s.paint_shadow(frame));
-        seen.iter().for_each(|s| s.paint(frame));
+        for limb in &self.before {
+            Seen::new(limb, pose, frame).paint_shadow(frame);
+        }
+        paint_all(&self.before, frame, pose);
+    }
+}
+
+/// Paints limbs as one body: where they overlap the nearest to the camera is seen, so joints show no seam.
+fn paint_all(limbs: &[Limb], frame: &mut RgbImage, pose: &Pose) {
+    let mut nearest = vec![0.0f32; frame.width() as usize * frame.height() as usize];
+    for limb in limbs {
+        Seen::new(limb, pose, frame).paint(frame, &mut nearest);
     }
 }
 
@@ -204,13 +211,18 @@ impl Seen {
         }
     }
 
-    fn paint(&self, frame: &mut RgbImage) {
+    /// `nearest` holds how far what is painted already stands out at each pixel of the frame.
+    fn paint(&self, frame: &mut RgbImage, nearest: &mut [f32]) {
+        let width = frame.width() as usize;
         self.each(frame, 1.0, |pixel, at| {
             let spot = self.spot(at);
             let cover = (spot.radius - spot.off + 0.5).clamp(0.0, 1.0);
-            if cover <= 0.0 {
+            let height = (spot.radius * spot.radius - spot.off * spot.off).max(0.0).sqrt();
+            let before = &mut nearest[at.y as usize * width + at.x as usize];
+            if cover <= 0.0 || height < *before {
                 return;
             }
+            *before = height;
             let lit = self.shaded(&spot, at);
             for (below, over) in pixel.iter_mut().zip(lit) {
                 *below = (f32::from(*below) * (1.0 - cover) + over.clamp(0.0, 1.0) * 255.0 * cover).round() as u8;

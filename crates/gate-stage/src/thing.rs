@@ -42,7 +42,7 @@ impl Thing {
         let wanted = match species {
             Species::Paper => Rect { x: -1.05, y: -1.35, w: 2.1, h: 2.9 },
             Species::Phone => Rect { x: -1.0, y: -1.45, w: 2.0, h: 3.0 },
-            Species::Tablet => Rect { x: -1.45, y: -1.5, w: 2.9, h: 3.35 },
+            Species::Tablet => Rect { x: -1.3, y: -1.4, w: 2.6, h: 2.85 },
         };
         let picture = common(wanted, whole);
         let (body, screen, corner) = match species {
@@ -52,8 +52,8 @@ impl Thing {
                 (grown(screen, 0.07, 0.09, 0.1), screen, 0.24)
             }
             Species::Tablet => {
-                let screen = Rect { x: -1.45, y: -1.75, w: 2.9, h: 3.85 };
-                (grown(screen, 0.19, 0.21, 0.21), screen, 0.16)
+                let screen = Rect { x: -1.3, y: -1.62, w: 2.6, h: 3.5 };
+                (grown(screen, 0.17, 0.19, 0.19), screen, 0.15)
             }
         };
         let mut thing = Self { body, screen, corner, texture: RgbImage::new(side(body.w), side(body.h)) };
@@ -94,8 +94,7 @@ impl Thing {
             return;
         }
         let Rect { x, y, w, h } = self.screen;
-        let dark = shining([0.05; 3]);
-        self.fill(self.screen, if species == Species::Phone { dark } else { shining([0.32, 0.33, 0.35]) });
+        self.fill(self.screen, shining([0.06; 3]));
         if species == Species::Phone {
             // The clock and the battery above; share, edit, delete below.
             self.fill(Rect { x: x + 0.16, y: y + 0.08, w: 0.26, h: 0.06 }, shining([0.8; 3]));
@@ -108,12 +107,17 @@ impl Thing {
             // The front camera.
             self.fill_round(Rect { x: -0.06, y: y + 0.05, w: 0.12, h: 0.12 }, 0.06, [0.01; 3]);
         } else {
-            // A viewer's toolbar with a title and two buttons.
+            // A viewer: a toolbar with a title and two buttons above, small pictures below.
             self.fill(Rect { x, y, w, h: 0.22 }, shining([0.86, 0.87, 0.88]));
             self.fill(Rect { x: x + 0.12, y: y + 0.08, w: 0.9, h: 0.06 }, shining([0.35; 3]));
             for i in 1..3 {
                 let button = Rect { x: x + w - 0.24 * i as f32, y: y + 0.05, w: 0.12, h: 0.12 };
                 self.fill_round(button, 0.04, shining([0.2, 0.45, 0.85]));
+            }
+            for i in 0..6 {
+                let small = Rect { x: x + 0.28 + 0.35 * i as f32, y: y + h - 0.38, w: 0.3, h: 0.3 };
+                let hue = i as f32 / 6.0;
+                self.fill(small, shining([0.35 + 0.4 * hue, 0.5, 0.7 - 0.4 * hue]));
             }
         }
     }
@@ -147,11 +151,15 @@ impl Thing {
     }
 
     fn fill_round(&mut self, area: Rect, corner: f32, colour: Colour) {
-        let (body, texture) = (self.body, &mut self.texture);
-        for (x, y, pixel) in texture.enumerate_pixels_mut() {
-            let (u, v) = (body.x + (x as f32 + 0.5) / TEXEL, body.y + (y as f32 + 0.5) / TEXEL);
-            if rounded(area, corner, u, v) <= 0.0 {
-                *pixel = Rgb(colour.map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8));
+        let (body, (w, h)) = (self.body, self.texture.dimensions());
+        let texel = |v: f32, max: u32| (v * TEXEL).clamp(0.0, max as f32) as u32;
+        let paint = Rgb(colour.map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8));
+        for y in texel(area.y - body.y, h)..texel(area.y + area.h - body.y + 0.02, h) {
+            for x in texel(area.x - body.x, w)..texel(area.x + area.w - body.x + 0.02, w) {
+                let (u, v) = (body.x + (x as f32 + 0.5) / TEXEL, body.y + (y as f32 + 0.5) / TEXEL);
+                if rounded(area, corner, u, v) <= 0.0 {
+                    self.texture.put_pixel(x, y, paint);
+                }
             }
         }
     }

@@ -232,8 +232,8 @@ below the threshold tau = {tau:.3}, which follows from the stated risk and the n
 <h2>Timeline</h2>{timeline}
 <h2>Act by act</h2>{cards}
 <h2>Event log</h2><table><tr><th>time</th><th>event</th><th>track</th></tr>{log}</table>
-<p><br>The scene is rendered from photographs, so this page is also a reminder: recognition by itself accepts a good photograph.
-Until liveness detection is part of the gate, put it only where somebody watches.</p>
+<p><br>The scene is rendered: live people are cut out of photographs and stand in for themselves, and the photographs held up on paper
+and on a phone are drawn. It shows that all parts work together. How often real attacks are found it does not show.</p>
 </body></html>
 "#
     )
