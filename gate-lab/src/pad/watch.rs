@@ -54,6 +54,8 @@ pub struct Decided {
     pub at_ms: Option<u64>,
     /// Log-likelihood ratio at the deadline, of the track with the most looks; `None` without a usable look.
     pub llr: Option<f32>,
+    /// What it is the sum of: score, outline, surroundings.
+    pub parts: Option<[f32; 3]>,
 }
 
 /// What watches.
@@ -172,7 +174,9 @@ impl Watched {
     /// opened then.
     #[must_use]
     pub fn decide(&self, model: &ScoreModel, thresholds: &PadThresholds) -> Decided {
-        let Some(first) = self.looks.first() else { return Decided { verdict: None, at_ms: None, llr: None } };
+        let Some(first) = self.looks.first() else {
+            return Decided { verdict: None, at_ms: None, llr: None, parts: None };
+        };
         let mut tests: Vec<(TrackId, PadTest)> = Vec::new();
         let (mut attack, mut bona_fide) = (None, None);
         for look in &self.looks {
@@ -189,11 +193,13 @@ impl Watched {
         }
         let verdict =
             bona_fide.map(|at| (PadVerdict::BonaFide, at)).or_else(|| attack.map(|at| (PadVerdict::Attack, at)));
-        Decided { verdict: verdict.map(|v| v.0), at_ms: verdict.map(|v| v.1), llr: self.llr_at_deadline(model) }
+        let parts = self.parts_at_deadline(model);
+        let llr = parts.map(|parts| parts.iter().sum());
+        Decided { verdict: verdict.map(|v| v.0), at_ms: verdict.map(|v| v.1), llr, parts }
     }
 
     /// The longest track's evidence when the test must end.
-    fn llr_at_deadline(&self, model: &ScoreModel) -> Option<f32> {
+    fn parts_at_deadline(&self, model: &ScoreModel) -> Option<[f32; 3]> {
         let looks = self.longest_track();
         let first = looks.first()?;
         let mut test = PadTest::default();
@@ -202,7 +208,7 @@ impl Watched {
         for look in looks.iter().take_while(|look| look.at_ms - first.at_ms <= DEADLINE_MS) {
             test.take(look.pad, look.at_ms, model, &open);
         }
-        Some(test.llr(model))
+        Some(test.parts(model))
     }
 
     /// The looks of the track that has the most.
