@@ -6,7 +6,6 @@ mod demo;
 mod devices;
 mod events;
 mod gate;
-mod light;
 mod outputs;
 mod people;
 mod relay;

@@ -1,9 +1,8 @@
 //! The relay, the lamps, and the lamp that asks faces.
 
-use crate::light::LightPlayer;
 use anyhow::{Context, Result};
 use gate_core::light::Code;
-use gate_hal::{Clock, Output, OutputError, OutputSpec, RelayGuard, open_output};
+use gate_hal::{Clock, LightPlayer, Output, OutputError, OutputSpec, RelayGuard, open_output};
 use gate_site::Site;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +44,7 @@ impl Outputs {
         }
         if let Some(spec) = site.light_spec()? {
             let lamp = open_output(&spec, "light", Arc::clone(clock)).context("opening the light of [light]")?;
-            outputs.light = Some(LightPlayer::start(lamp)?);
+            outputs.light = Some(LightPlayer::start(lamp).context("starting the light's thread")?);
         }
         Ok(outputs)
     }

@@ -81,7 +81,7 @@ fn run(cli: &Cli) -> Result<Exit> {
         Command::Pad(args) => pad::run(site, args, cli.json)?,
         Command::CalibrateLiveness(args) => pad::calibrate_liveness(site, args, cli.json)?,
         Command::Calibrate(args) => return calibrate::run(&site, args, cli.json),
-        Command::LightTest(args) => light::run(args, cli.json)?,
+        Command::LightTest(args) => light::run(&site, args, cli.json)?,
         Command::Study(args) => study::run(&site, args)?,
         Command::TrainHead(args) => args.run(&site)?,
         Command::TrainAdapter(args) => args.run(&site)?,

@@ -59,7 +59,7 @@ fn without_liveness_the_photograph_opens_which_is_why_it_is_there() {
 fn three_photographs_lock_everybody_out_for_a_while_and_then_it_is_over() {
     let site = Site::enrolled().with(toml! {
         [liveness]
-        lockout_ms = 3_000
+        lockout_ms = 6_000
     });
     let attack = || held_up(Species::Paper);
     let scene =

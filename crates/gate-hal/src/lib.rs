@@ -15,6 +15,7 @@ mod clock;
 mod devices;
 mod frame;
 mod guarded;
+mod light;
 mod output;
 mod relay;
 
@@ -25,5 +26,6 @@ pub use camera::{
 pub use clock::{Clock, ReplayClock, SystemClock};
 pub use devices::{CameraInfo, ChipInfo, board, list_cameras, list_gpio_chips};
 pub use frame::Frame;
+pub use light::LightPlayer;
 pub use output::{Output, OutputError, OutputSpec, open_output};
 pub use relay::RelayGuard;

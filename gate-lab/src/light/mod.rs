@@ -1,13 +1,15 @@
 //! `light-test`: how often active light errs, in simulation or in the flesh.
 //!
 //! ```text
-//!  --simulate    gate-render: species x lamp x frame rate ──▶ answers ──┐
-//!  --trials DIR  *.jsonl, recorded at a gate ──▶ answers ───────────────┴──▶ table of APCER and BPCER, picture
+//!  --record DIR  camera and lamp of the gate ──▶ *.jsonl ───┐
+//!  --simulate    gate-render: species x lamp x frame rate ──│──▶ answers ──┐
+//!  --trials DIR  *.jsonl, recorded at a gate ◀──────────────┘──▶ answers ──┴──▶ table of APCER and BPCER, picture
 //! ```
 //! What comes from --simulate is simulation: it says which attacks the method can tell apart at all, and how its limits hang together. What
 //! a gate does at its own door, with its own lamp and camera, only --trials says.
 
 mod picture;
+mod record;
 mod table;
 mod trials;
 
@@ -19,6 +21,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use gate_core::light::{Answer, Challenge, Code, LightPolicy, LightSample};
 use gate_render::{Conditions, Species, Trial};
+use gate_site::Site;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -36,12 +39,13 @@ Examples:
   gate-lab light-test --simulate                                   every species under every lamp and frame rate
   gate-lab light-test --simulate --lamp 0.3 --fps 15 --count 2000  one condition, more closely
   gate-lab light-test --simulate --picture light.svg               a head, a print and a screen, as the gate sees them
-  gate-lab light-test --trials trials/                             recorded at the gate
+  gate-lab light-test --record trials/ --label \"bona fide\" --count 20    ask 20 times at this gate, and keep the answers
+  gate-lab light-test --trials trials/                             the rates of what was recorded
 
 To measure in the flesh: mount lamp and camera as they will stay. Record at least 300 challenges of real people (30 people or more, at \
 noon, at dusk, at night, with glasses, hats and beards), and at least 300 of each attack: a print flat, bent and glossy, a phone and a tablet \
-with a photograph and with a video. With 300 trials and no error the rate is below 1.3 % at 95 %. One file per session, one challenge per \
-line:
+with a photograph and with a video. With 300 trials and no error the rate is below 1.3 % at 95 %. --record uses the gate's camera and the \
+lamp of [light], with the gate stopped; it keeps brightnesses, no pictures. One file per session, one challenge per line:
 
   {\"label\":\"bona fide\",\"code\":3654,\"lamp\":0.4,\"fps\":15,\"samples\":[{\"at_ms\":-20,\"face\":[[118.2,0.0],..25],\"background\":[[80.1,0.0],..6],\
 \"centre\":[320.5,240.1],\"size_px\":140.2},..]}
@@ -54,7 +58,7 @@ attacker has several tries. Intervals: 95 %, Clopper and Pearson.";
 
 /// `light-test`.
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("what").required(true).args(["simulate", "trials"]))]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["simulate", "trials", "record"]))]
 pub struct LightArgs {
     /// Simulate
     #[arg(long)]
@@ -62,7 +66,13 @@ pub struct LightArgs {
     /// Judge recorded challenges: a folder of .jsonl files
     #[arg(long, value_name = "DIR")]
     trials: Option<PathBuf>,
-    /// Simulated trials of each species under each condition
+    /// Ask at this gate, with its camera and lamp, and keep the answers in this folder
+    #[arg(long, value_name = "DIR", requires = "label")]
+    record: Option<PathBuf>,
+    /// What stands there: "bona fide", or the name of an attack species
+    #[arg(long, value_name = "TEXT")]
+    label: Option<String>,
+    /// Trials to record, or simulated trials of each species under each condition
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     count: u32,
     /// The lamp's light on the face as parts of the ambient light
@@ -93,7 +103,10 @@ struct Report<'a> {
 ///
 /// # Errors
 /// A refusal when numbers or recordings make no sense; a fault when a file cannot be read or written.
-pub fn run(args: &LightArgs, json: bool) -> Result<()> {
+pub fn run(site: &Site, args: &LightArgs, json: bool) -> Result<()> {
+    if let (Some(folder), Some(label)) = (&args.record, &args.label) {
+        return record::record(site, folder, label, args.count);
+    }
     let policy = args.policy()?;
     let (outcomes, note) = match &args.trials {
         Some(folder) => (trials::judge_folder(folder, &policy)?, String::new()),

@@ -44,7 +44,6 @@ struct RecordedSample {
 
 impl Recorded {
     /// A challenge as it is recorded.
-    #[cfg(test)]
     pub fn new(label: &str, code: Code, lamp: Option<f32>, fps: Option<f32>, samples: &[LightSample]) -> Self {
         let patch = |patch: &Patch| patch.luma.is_finite().then_some((patch.luma, patch.saturated));
         let sample = |sample: &LightSample| RecordedSample {

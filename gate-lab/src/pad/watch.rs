@@ -13,8 +13,8 @@ use image::RgbImage;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How many looks a single picture gets, standing still.
-const STILL_LOOKS: u64 = 15;
+/// For how long a single picture is looked at, standing still, milliseconds: past the deadline of a verdict.
+const STILL_MS: f64 = DEADLINE_MS as f64 + 200.0;
 /// The longest side of the picture that is kept of a clip, pixels.
 const SHOWN_PX: u32 = 320;
 
@@ -112,7 +112,7 @@ impl Watcher {
                 continue;
             }
             due_ms = (due_ms + 1e3 / self.fps).max(frame.at_ms as f64);
-            let repeats = if clip.is_picture() { STILL_LOOKS } else { 1 };
+            let repeats = if clip.is_picture() { (STILL_MS * self.fps / 1e3).ceil() as u64 } else { 1 };
             for n in 0..repeats {
                 let at_ms = frame.at_ms + (n as f64 * 1e3 / self.fps) as u64;
                 self.look(&frame, at_ms, &mut tracker, with_features, &mut watched)?;

@@ -17,44 +17,53 @@ const TILTS: [f32; 11] = [-0.364, -0.287, -0.213, -0.141, -0.07, 0.0, 0.07, 0.14
 
 /// The lesser of the strongest lines left and right, and of those above and below, averaged: 0..=12 grey levels a pixel.
 pub(super) fn strength(grid: &[f32]) -> f32 {
-    let mut along_x = vec![0.0f32; AREA];
-    let mut along_y = vec![0.0f32; AREA];
+    // The gradient along x, and along y with the axes exchanged: a level line is an upright one then.
+    let (mut along_x, mut along_y) = (vec![0i8; AREA], vec![0i8; AREA]);
     for y in 1..SIDE_PX - 1 {
         for x in 1..SIDE_PX - 1 {
             let at = y * SIDE_PX + x;
-            let around = [grid[at - 1], grid[at + 1], grid[at - SIDE_PX], grid[at + SIDE_PX]];
+            let (left, right, above, below) = (grid[at - 1], grid[at + 1], grid[at - SIDE_PX], grid[at + SIDE_PX]);
             // The frame's own edge is no line.
-            if around.iter().all(|v| *v >= 0.0) {
-                along_x[at] = 0.5 * (around[1] - around[0]);
-                along_y[at] = 0.5 * (around[3] - around[2]);
+            if left.min(right).min(above).min(below) >= 0.0 {
+                along_x[at] = quantised(0.5 * (right - left));
+                along_y[x * SIDE_PX + y] = quantised(0.5 * (below - above));
             }
         }
     }
-    let upright = |offset: isize| best_line(offset, |along, across| along_x[along * SIDE_PX + across]);
-    let level = |offset: isize| best_line(offset, |along, across| along_y[across * SIDE_PX + along]);
-    let strongest = |line: &dyn Fn(isize) -> f32, range: (usize, usize), side: isize| {
-        (range.0..range.1).map(|offset| line(side * offset as isize)).fold(0.0f32, f32::max)
-    };
-    let sides = strongest(&upright, BESIDE, -1).min(strongest(&upright, BESIDE, 1));
-    let ends = strongest(&level, ABOVE, -1).min(strongest(&level, ABOVE, 1));
-    0.5 * (sides + ends)
+    0.5 * (on_both_sides(&along_x, BESIDE) + on_both_sides(&along_y, ABOVE))
 }
 
-/// The strongest line of any tilt through the point `offset` pixels beside the centre.
-fn best_line(offset: isize, gradient: impl Fn(usize, usize) -> f32) -> f32 {
-    let half = (SIDE_PX / 2) as isize;
-    let n = (2 * REACH) as f32;
-    let of_tilt = |tilt: f32| {
-        let (mut size, mut sense) = (0.0f32, 0.0f32);
-        for along in SIDE_PX / 2 - REACH..SIDE_PX / 2 + REACH {
-            let across = half + offset + (tilt * (along as f32 - half as f32)).round() as isize;
-            let g = gradient(along, across.clamp(0, SIDE_PX as isize - 1) as usize);
-            size += g.abs().min(GRADIENT_MAX);
-            sense += if g == 0.0 { 0.0 } else { g.signum() };
-        }
-        size / n * (sense / n) * (sense / n)
+/// Eighths of a grey level a pixel, cut to [`GRADIENT_MAX`].
+fn quantised(gradient: f32) -> i8 {
+    (8.0 * gradient.clamp(-GRADIENT_MAX, GRADIENT_MAX)).round() as i8
+}
+
+/// The lesser of the strongest upright lines on either side of the centre.
+fn on_both_sides(gradient: &[i8], range: (usize, usize)) -> f32 {
+    let strongest = |from: usize, to: usize| {
+        let lines = TILTS.iter().flat_map(|tilt| (from..to).map(move |across| line(gradient, across, *tilt)));
+        lines.fold(0.0f32, f32::max)
     };
-    TILTS.iter().map(|tilt| of_tilt(*tilt)).fold(0.0, f32::max)
+    let half = SIDE_PX / 2;
+    strongest(half - range.1, half - range.0).min(strongest(half + range.0, half + range.1))
+}
+
+/// Strength of the line of this tilt that crosses the face's level `across` pixels from the left.
+fn line(gradient: &[i8], across: usize, tilt: f32) -> f32 {
+    let half = SIDE_PX as i32 / 2;
+    // 16 bits of fraction: a step of a pixel each time needs no rounding of its own.
+    let step = (tilt * 65_536.0) as i32;
+    let mut place = ((across as i32) << 16) + 32_768 - step * REACH as i32;
+    let (mut size, mut sense) = (0i32, 0i32);
+    for along in half as usize - REACH..half as usize + REACH {
+        let x = (place >> 16).clamp(0, SIDE_PX as i32 - 1) as usize;
+        let g = i32::from(gradient[along * SIDE_PX + x]);
+        size += g.abs();
+        sense += g.signum();
+        place += step;
+    }
+    let n = (2 * REACH) as f32;
+    size as f32 / 8.0 / n * (sense as f32 / n).powi(2)
 }
 
 #[cfg(test)]

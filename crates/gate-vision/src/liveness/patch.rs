@@ -84,6 +84,13 @@ pub(super) struct Motion {
     pub dy: f32,
 }
 
+impl Motion {
+    /// How far it carries what lies three quarters of the way to the grid's rim, grid pixels.
+    pub fn reach(&self) -> f32 {
+        self.dx.hypot(self.dy) + self.a.hypot(self.b) * 0.375 * SIDE_PX as f32
+    }
+}
+
 impl Grid {
     pub fn of(face: &Rect) -> Self {
         let centre = face.centre();
@@ -110,16 +117,19 @@ impl Grid {
     }
 }
 
-/// A 3x3 binomial filter, in place; the grid's rim stays as it is, and so does what lies beyond the frame.
+/// A 3x3 binomial filter, in place; the grid's rim stays as it is, and so does what lies beyond the frame or at its edge,
+/// where a mixture would draw a line that is not there.
 fn soften(grid: &mut [f32], work: &mut [f32]) {
     work.copy_from_slice(grid);
     for y in 1..SIDE_PX - 1 {
+        let row = |y: usize| &work[y * SIDE_PX..(y + 1) * SIDE_PX];
+        let (above, here, below) = (row(y - 1), row(y), row(y + 1));
+        let into = &mut grid[y * SIDE_PX..(y + 1) * SIDE_PX];
         for x in 1..SIDE_PX - 1 {
-            let at = y * SIDE_PX + x;
-            let row = |at: usize| work[at - 1] + 2.0 * work[at] + work[at + 1];
-            let sum = row(at - SIDE_PX) + 2.0 * row(at) + row(at + SIDE_PX);
-            if work[at] >= 0.0 {
-                grid[at] = sum / 16.0;
+            let column = |x: usize| (above[x] + 2.0 * here[x] + below[x], above[x].min(here[x]).min(below[x]));
+            let ((left, low), (mid, lower), (right, lowest)) = (column(x - 1), column(x), column(x + 1));
+            if low.min(lower).min(lowest) >= 0.0 {
+                into[x] = (left + 2.0 * mid + right) / 16.0;
             }
         }
     }

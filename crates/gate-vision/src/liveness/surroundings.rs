@@ -14,6 +14,9 @@ use gate_core::liveness::Surroundings;
 const STEPS_MAX: usize = 8;
 /// The hypotheses differ where they are at least so many grey levels apart: more than noise.
 const DIFFERENCE_MIN: f32 = 6.0;
+/// The face has moved when something at the rim of its surroundings would be carried so far, grid pixels: less is within what
+/// the search for its motion errs by.
+const CARRIED_MIN: f32 = 0.75;
 /// Fewest pixels of surroundings inside the frame, part of all.
 const SEEN_MIN: f32 = 0.02;
 
@@ -55,6 +58,9 @@ impl Watch {
     pub fn compare(&mut self, grid: Grid, now: &[f32], earlier: &Luma) -> Option<Surroundings> {
         grid.fill(earlier, &Motion::default(), &mut self.work, &mut self.before);
         let motion = self.face_motion(grid, now, earlier)?;
+        if motion.reach() < CARRIED_MIN {
+            return Some(Surroundings::default());
+        }
         grid.fill(earlier, &motion, &mut self.work, &mut self.carried);
         let (mut seen, mut differ, mut still, mut carried) = (0u32, 0u32, 0.0f32, 0.0f32);
         for at in &self.around {

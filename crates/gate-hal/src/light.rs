@@ -5,9 +5,8 @@
 //!                                     └── trouble, if the line cannot be driven
 //! ```
 
-use anyhow::{Context, Result};
+use crate::Output;
 use gate_core::light::Code;
-use gate_hal::Output;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -26,14 +25,11 @@ impl LightPlayer {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn start(lamp: Box<dyn Output>) -> Result<Self> {
+    pub fn start(lamp: Box<dyn Output>) -> std::io::Result<Self> {
         let (codes, orders) = channel();
         let trouble = Arc::new(Mutex::new(None));
         let told = Arc::clone(&trouble);
-        std::thread::Builder::new()
-            .name("light".into())
-            .spawn(move || run(lamp, &orders, &told))
-            .context("starting the light's thread")?;
+        std::thread::Builder::new().name("light".into()).spawn(move || run(lamp, &orders, &told))?;
         Ok(Self { codes, trouble })
     }
 
@@ -97,7 +93,7 @@ fn tell(told: &Mutex<Option<String>>, trouble: Option<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gate_hal::OutputError;
+    use crate::OutputError;
 
     struct Fake {
         seen: Arc<Mutex<Vec<(Instant, bool)>>>,
