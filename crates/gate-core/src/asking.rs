@@ -89,7 +89,7 @@ impl Asking {
         let code = Code::draw(random);
         let mut challenge = Challenge::begin(code);
         for (at_ms, sample) in &asked.before {
-            challenge.take(&since(sample.clone(), *at_ms, now_ms));
+            challenge.take(&since(*sample, *at_ms, now_ms));
         }
         asked.running = Some((challenge, now_ms));
         Step::Begin(code)

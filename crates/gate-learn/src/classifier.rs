@@ -64,7 +64,7 @@ impl Problem {
         let means: Vec<f64> = (0..dim).map(|k| column(k).sum::<f64>() / n).collect();
         let spread = |k: usize| (column(k).map(|v| (v - means[k]).powi(2)).sum::<f64>() / n).sqrt();
         // A feature that never changes says nothing: its weight stays zero.
-        let spreads: Vec<f64> = (0..dim).map(|k| spread(k)).map(|s| if s > 1e-9 { s } else { f64::INFINITY }).collect();
+        let spreads: Vec<f64> = (0..dim).map(spread).map(|s| if s > 1e-9 { s } else { f64::INFINITY }).collect();
         let row = |row: &&[f32]| {
             let scaled = row.iter().enumerate().map(|(k, v)| (f64::from(*v) - means[k]) / spreads[k]);
             scaled.chain([1.0]).collect()
@@ -190,10 +190,10 @@ mod tests {
     fn samples(seed: u64) -> (Vec<Vec<f32>>, Vec<bool>) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let row = |n: usize, rng: &mut ChaCha8Rng| -> Vec<f32> {
-            let shift = |k: usize| if k < 3 && n % 2 == 0 { 3.0 } else { 0.0 };
+            let shift = |k: usize| if k < 3 && n.is_multiple_of(2) { 3.0 } else { 0.0 };
             (0..200).map(|k| 10.0 + 0.1 * (normal(rng) + shift(k))).collect()
         };
-        ((0..40).map(|n| row(n, &mut rng)).collect(), (0..40).map(|n| n % 2 == 0).collect())
+        ((0..40).map(|n| row(n, &mut rng)).collect(), (0..40usize).map(|n| n.is_multiple_of(2)).collect())
     }
 
     #[test]

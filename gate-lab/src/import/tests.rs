@@ -62,11 +62,14 @@ fn table(file: &mut Vec<u8>, fields: &[(usize, Field)]) -> usize {
     at
 }
 
+/// Its code, what goes in, what comes out, its options.
+type Operator = (i32, Vec<i32>, i32, Vec<(usize, Field)>);
+
 /// A network in the making.
 #[derive(Default)]
 struct Draft {
     tensors: Vec<(Vec<i32>, Option<Vec<u8>>, u8)>,
-    operators: Vec<(i32, Vec<i32>, i32, Vec<(usize, Field)>)>,
+    operators: Vec<Operator>,
 }
 
 impl Draft {

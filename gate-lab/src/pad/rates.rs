@@ -94,20 +94,23 @@ fn at_fixed_bpcer(judged: &[Judged], species: &BTreeSet<&str>) -> Vec<(f64, BTre
         let apcer = |name: &&str| {
             let attacks = llrs(name);
             let passed = attacks.iter().filter(|llr| *llr >= threshold).count();
-            (attacks.len() > 0).then(|| ((*name).to_owned(), passed as f64 / attacks.len() as f64))
+            (!attacks.is_empty()).then(|| ((*name).to_owned(), passed as f64 / attacks.len() as f64))
         };
         all.push((bpcer, species.iter().filter_map(apcer).collect()));
     }
     all
 }
 
+/// One number of the three parts of the evidence.
+type Part = fn(&[f32; 3]) -> f32;
+
 /// The area under the ROC curve of each cue's evidence at the deadline, and of their sum.
 fn cues(judged: &[Judged]) -> Vec<(&'static str, f64)> {
-    let of = |live: bool, value: fn(&[f32; 3]) -> f32| -> Vec<f32> {
+    let of = |live: bool, value: Part| -> Vec<f32> {
         let kept = judged.iter().filter(|j| j.clip.is_bona_fide() == live);
         kept.filter_map(|j| j.decided.parts.as_ref().map(value)).collect()
     };
-    let area = |value: fn(&[f32; 3]) -> f32| -> Option<f64> {
+    let area = |value: Part| -> Option<f64> {
         let (live, attacks) = (of(true, value), of(false, value));
         let pairs = live.len() * attacks.len();
         let won = |l: f32, a: f32| {
@@ -122,7 +125,7 @@ fn cues(judged: &[Judged]) -> Vec<(&'static str, f64)> {
         let sum: f64 = live.iter().flat_map(|l| attacks.iter().map(move |a| won(*l, *a))).sum();
         (pairs > 0).then(|| sum / pairs as f64)
     };
-    let all: [(&str, fn(&[f32; 3]) -> f32); 4] =
+    let all: [(&str, Part); 4] =
         [("network", |p| p[0]), ("outline", |p| p[1]), ("surroundings", |p| p[2]), ("together", |p| p.iter().sum())];
     all.into_iter().filter_map(|(name, value)| Some((name, area(value)?))).collect()
 }

@@ -125,11 +125,11 @@ fn soften(grid: &mut [f32], work: &mut [f32]) {
         let row = |y: usize| &work[y * SIDE_PX..(y + 1) * SIDE_PX];
         let (above, here, below) = (row(y - 1), row(y), row(y + 1));
         let into = &mut grid[y * SIDE_PX..(y + 1) * SIDE_PX];
-        for x in 1..SIDE_PX - 1 {
+        for (x, into) in into.iter_mut().enumerate().take(SIDE_PX - 1).skip(1) {
             let column = |x: usize| (above[x] + 2.0 * here[x] + below[x], above[x].min(here[x]).min(below[x]));
             let ((left, low), (mid, lower), (right, lowest)) = (column(x - 1), column(x), column(x + 1));
             if low.min(lower).min(lowest) >= 0.0 {
-                into[x] = (left + 2.0 * mid + right) / 16.0;
+                *into = (left + 2.0 * mid + right) / 16.0;
             }
         }
     }

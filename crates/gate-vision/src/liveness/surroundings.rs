@@ -132,10 +132,8 @@ fn solve(mut m: [[f32; 4]; 4], mut r: [f32; 4]) -> Option<[f32; 4]> {
             return None;
         }
         for i in k + 1..4 {
-            let factor = m[i][k] / pivot;
-            for j in k..4 {
-                m[i][j] -= factor * m[k][j];
-            }
+            let (factor, above) = (m[i][k] / pivot, m[k]);
+            m[i].iter_mut().zip(above).skip(k).for_each(|(cell, a)| *cell -= factor * a);
             r[i] -= factor * r[k];
         }
     }
