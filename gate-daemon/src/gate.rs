@@ -48,6 +48,8 @@ pub struct Seen {
     pub face: Face,
     /// What the decider is told of it.
     pub sighting: FaceSighting,
+    /// Whether it is taken for a picture.
+    pub attack: bool,
 }
 
 /// Everything between a frame and a decision.
@@ -111,11 +113,14 @@ impl Gate {
             };
             let light = self.read_light(picture, &portrait.face, track);
             let face = FaceSighting { track, quality: portrait.quality, lookup, pad, light };
-            self.seen.push(Seen { face: portrait.face, sighting: face });
+            self.seen.push(Seen { face: portrait.face, sighting: face, attack: false });
             // There is room: both hold FACES_MAX.
             let _ = sighting.faces.push(face);
         }
         let actions = self.decider.step(&sighting, now);
+        for seen in &mut self.seen {
+            seen.attack = self.decider.is_attack(seen.sighting.track);
+        }
         self.timings.decide += watch.lap();
         Ok(actions)
     }

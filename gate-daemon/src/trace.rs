@@ -56,6 +56,8 @@ pub struct FaceTrace {
     pub d2: Option<f32>,
     /// Dissimilarity to the next person.
     pub runner_up_d2: Option<f32>,
+    /// Liveness: it is taken for a presentation attack.
+    pub attack: bool,
     /// Liveness: the network's or the site's score, larger = more likely live.
     pub live_score: Option<f32>,
     /// Liveness: strength of straight edges around the face.
@@ -125,6 +127,7 @@ fn face_trace(seen: &Seen, members: &Members, policy: &QualityPolicy) -> FaceTra
         nearest: found.and_then(|f| members.person(f.person)).map(|p| p.id.clone()),
         d2: found.map(|f| f.d2),
         runner_up_d2: found.and_then(|f| f.runner_up_d2),
+        attack: seen.attack,
         live_score: seen.sighting.pad.map(|p| p.score),
         outline: seen.sighting.pad.map(|p| p.outline),
         surroundings: seen.sighting.pad.and_then(|p| p.surroundings).map(|s| [s.share, s.still, s.carried]),

@@ -428,6 +428,16 @@ impl Decider {
         self.asking.track()
     }
 
+    /// Whether this track is taken for a presentation attack, for diagnosis and pictures.
+    #[must_use]
+    pub fn is_attack(&self, track: TrackId) -> bool {
+        let attack = |e: &Evidence| {
+            let by_light = e.light.is_some_and(|(verdict, _)| verdict == PadVerdict::Attack);
+            by_light || e.pad.verdict() == Some(PadVerdict::Attack)
+        };
+        self.policy.liveness.mode != PadMode::Off && self.evidence.iter().any(|e| e.track == track && attack(e))
+    }
+
     /// Asks this face, if nobody is asked already, it was not asked too often, and its answer is not there.
     fn begin_asking(&mut self, track: TrackId, now: Now, actions: &mut Actions) {
         let Some(evidence) = self.evidence.iter().find(|e| e.track == track) else { return };

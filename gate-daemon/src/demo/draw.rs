@@ -74,6 +74,9 @@ pub fn verdict(face: &FaceTrace, frame: &FrameTrace) -> (String, Rgb888) {
     if frame.faces.len() > 1 {
         return ("SeveralFaces".into(), RED);
     }
+    if face.attack {
+        return ("PresentationAttack".into(), RED);
+    }
     match (&face.nearest, face.d2) {
         (Some(id), Some(d2)) if d2 <= frame.tau => (format!("{id}  d2 {d2:.2} <= {:.2}", frame.tau), GREEN),
         (Some(_), Some(d2)) => (format!("nobody  d2 {d2:.2} > {:.2}", frame.tau), RED),
