@@ -1,7 +1,7 @@
 //! `check`, the doctor: everything the gate needs, a line each, and what to do about what fails.
 
 use anyhow::{Context, Result, bail};
-use gate_config::FpirUnmet;
+use gate_config::{FpirUnmet, LivenessMode};
 use gate_hal::{Clock, Frame, SystemClock, board, open, open_output};
 use gate_site::Site;
 use gate_vision::Vision;
@@ -65,10 +65,15 @@ fn check_site(site: &Site) -> Vec<Finding> {
         Ok(v) => check_models(site, v),
         Err(_) => Err(anyhow::anyhow!("not tried, since the networks could not be loaded")),
     };
+    let liveness = match &vision {
+        Ok(v) => check_liveness(site, v),
+        Err(_) => Err(anyhow::anyhow!("not tried, since the networks could not be loaded")),
+    };
     let store = check_store(site, vision.as_ref().ok());
     vec![
         Finding { what: "runtime", outcome: runtime },
         Finding { what: "models", outcome: models },
+        Finding { what: "liveness", outcome: liveness },
         Finding { what: "store", outcome: store },
         Finding { what: "camera", outcome: check_camera(site) },
         Finding { what: "relay", outcome: check_relay(site) },
@@ -86,6 +91,21 @@ fn check_models(site: &Site, vision: &mut Vision) -> Result<String> {
         "{} finds faces, {} encodes ({}{licence}); hashes as on their cards",
         config.detector, card.name, card.licence
     ))
+}
+
+fn check_liveness(site: &Site, vision: &Vision) -> Result<String> {
+    let section = &site.config.liveness;
+    let by_frames = match (site.liveness(vision)?, &section.calibration) {
+        (None, _) => "the frames are not asked".to_owned(),
+        (Some(network), None) => format!("{} by its card, not calibrated for this site", network.card().name),
+        (Some(_), Some(file)) => format!("this site's classifier, {}", file.display()),
+    };
+    Ok(match section.mode {
+        LivenessMode::Off => "OFF: a photograph of an enrolled person opens the gate".into(),
+        LivenessMode::Passive => by_frames,
+        LivenessMode::Active => "the lamp of [light] is asked".into(),
+        LivenessMode::Both => format!("{by_frames}; and the lamp of [light]"),
+    })
 }
 
 fn check_store(site: &Site, vision: Option<&Vision>) -> Result<String> {
@@ -136,7 +156,8 @@ fn check_relay(site: &Site) -> Result<String> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let relay = open_output(&site.relay_spec()?, "relay", Arc::clone(&clock))?;
     let mut found = format!("{}, locked; try it with the wire off: gate-daemon relay pulse", relay.describe());
-    for (name, spec) in site.lamp_specs()? {
+    let light = site.light_spec()?.map(|spec| ("light", spec));
+    for (name, spec) in site.lamp_specs()?.into_iter().chain(light) {
         let lamp = open_output(&spec, name, Arc::clone(&clock))?;
         found += &format!("; {name} lamp {}", lamp.describe());
     }
