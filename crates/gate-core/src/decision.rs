@@ -355,11 +355,8 @@ impl Decider {
             }
             return;
         }
-        if let Some(reason) = evidence.standing(now.mono_ms, refuse_after_ms)
-            && evidence.report(reason)
-        {
-            self.red_until_ms = now.mono_ms.saturating_add(REFUSAL_SIGN_MS);
-            log(actions, Event::Refused { reason, track, person: None });
+        if let Some(reason) = evidence.standing(now.mono_ms, refuse_after_ms) {
+            self.refuse(track, reason, None, now, actions);
         }
     }
 

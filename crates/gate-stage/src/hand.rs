@@ -39,6 +39,13 @@ struct Limb {
     leaves: bool,
 }
 
+impl Limb {
+    /// A limb that ends at `to`, without a nail.
+    fn new(from: (f32, f32), to: (f32, f32), radius: (f32, f32), colour: [f32; 3]) -> Self {
+        Self { from, to, radius, colour, nail: false, leaves: false }
+    }
+}
+
 /// What holds a thing: limbs behind it and before it.
 #[derive(Clone, Debug)]
 pub(crate) struct Hands {
@@ -69,14 +76,7 @@ impl Hands {
         let half = thing.body.w / 2.0;
         let low = thing.body.y + thing.body.h * (0.76 + 0.04 * rng.random::<f32>());
         let at = |out: f32, down: f32| (edge * (half + out * cm), low + down * cm);
-        let limb = |from, to, r0: f32, r1: f32| Limb {
-            from,
-            to,
-            radius: (r0 * cm, r1 * cm),
-            colour: skin,
-            nail: false,
-            leaves: false,
-        };
+        let limb = |from, to, r0: f32, r1: f32| Limb::new(from, to, (r0 * cm, r1 * cm), skin);
         // Palm and ball of the thumb on the other side, then the arm.
         let other = |out: f32, down: f32| (-edge * (half + out * cm), low + down * cm);
         self.behind.push(limb(other(-2.2, 0.5), other(-1.2, 5.0), 2.6, 3.0));
@@ -110,14 +110,7 @@ impl Hands {
         let half = thing.body.w / 2.0;
         let low = thing.body.y + thing.body.h * (0.74 + 0.08 * rng.random::<f32>());
         let at = |out: f32, down: f32| (edge * (half + out * cm), low + down * cm);
-        let limb = |from, to, r0: f32, r1: f32| Limb {
-            from,
-            to,
-            radius: (r0 * cm, r1 * cm),
-            colour: skin,
-            nail: false,
-            leaves: false,
-        };
+        let limb = |from, to, r0: f32, r1: f32| Limb::new(from, to, (r0 * cm, r1 * cm), skin);
         for finger in 0..4 {
             let down = finger as f32 * 1.7 - 1.0 + 0.3 * rng.random::<f32>();
             self.behind.push(limb(at(0.9, down + 0.5), at(-2.0, down - 0.6), 0.95, 0.8));

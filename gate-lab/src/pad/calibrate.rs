@@ -118,10 +118,10 @@ pub fn run(mut site: Site, args: &CalibrateLivenessArgs, json: bool) -> Result<(
         high: rate.high,
     };
     let apcer: BTreeMap<String, Stated> =
-        by_site.species.iter().map(|class| (class.name.clone(), stated(&class.errors.rate))).collect();
+        by_site.species.iter().map(|class| (class.name.clone(), stated(&class.rate))).collect();
     let of_all = |rates: &Rates| {
-        let errors = rates.species.iter().map(|c| c.errors.rate.errors).sum();
-        let trials = rates.species.iter().map(|c| c.errors.rate.trials).sum();
+        let errors = rates.species.iter().map(|c| c.rate.errors).sum();
+        let trials = rates.species.iter().map(|c| c.rate.trials).sum();
         stated(&Rate::independent(errors, trials, 0))
     };
     let network = Card::load(&site.config.vision.models, &site.config.liveness.network, Job::Liveness)?;
@@ -137,9 +137,9 @@ pub fn run(mut site: Site, args: &CalibrateLivenessArgs, json: bool) -> Result<(
         measured: Measured {
             people: people as u32,
             bpcer_target: target,
-            bpcer: stated(&by_site.bona_fide.errors.rate),
+            bpcer: stated(&by_site.bona_fide.rate),
             apcer,
-            network_bpcer: stated(&by_network.bona_fide.errors.rate),
+            network_bpcer: stated(&by_network.bona_fide.rate),
             network_apcer: of_all(&by_network),
         },
         score: Score {

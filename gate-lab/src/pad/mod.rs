@@ -198,9 +198,9 @@ struct ClipJson<'a> {
 fn in_json<'a>(judged: &'a [Judged], rates: &'a Rates) -> PadJson<'a> {
     let species = rates.species.iter().map(|s| {
         let json = SpeciesJson {
-            apcer: s.errors.stated(),
+            apcer: s.stated(),
             clips: s.clips,
-            apcer_interval: (s.errors.rate.low, s.errors.rate.high),
+            apcer_interval: (s.rate.low, s.rate.high),
             without_verdict: s.without_verdict,
         };
         (s.name.as_str(), json)
@@ -216,8 +216,8 @@ fn in_json<'a>(judged: &'a [Judged], rates: &'a Rates) -> PadJson<'a> {
         (format!("{bpcer}"), by.iter().map(|(name, apcer)| (name.as_str(), *apcer)).collect())
     };
     PadJson {
-        bpcer: rates.bona_fide.errors.stated(),
-        bpcer_interval: (rates.bona_fide.errors.rate.low, rates.bona_fide.errors.rate.high),
+        bpcer: rates.bona_fide.stated(),
+        bpcer_interval: (rates.bona_fide.rate.low, rates.bona_fide.rate.high),
         bona_fide_clips: rates.bona_fide.clips,
         bona_fide_without_verdict: rates.bona_fide.without_verdict,
         species: species.collect(),
@@ -232,8 +232,8 @@ fn in_words(judged: &[Judged], rates: &Rates, fps: f64) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "presentation attack detection, clip by clip, at {fps} frames a second");
     let mut row = |name: &str, what: &str, class: &rates::Class| {
-        let rate = class.errors.stated().map_or("-".into(), percent);
-        let (low, high) = (class.errors.rate.low, class.errors.rate.high);
+        let rate = class.stated().map_or("-".into(), percent);
+        let (low, high) = (class.rate.low, class.rate.high);
         let none = if class.without_verdict > 0 {
             format!(", {} without a verdict", class.without_verdict)
         } else {

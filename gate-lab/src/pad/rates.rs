@@ -7,19 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 /// BPCERs at which the APCER is told.
 const FIXED_BPCERS: [f64; 3] = [0.01, 0.05, 0.1];
 
-/// Errors among the clips that had a verdict.
-pub struct Errors {
-    /// The rate, with its interval.
-    pub rate: Rate,
-}
-
-impl Errors {
-    /// The rate; `None` without a clip that had a verdict.
-    pub fn stated(&self) -> Option<f64> {
-        (self.rate.trials > 0).then_some(self.rate.rate)
-    }
-}
-
 /// One class of presentations.
 pub struct Class {
     /// The species, or `bona_fide`.
@@ -29,9 +16,16 @@ pub struct Class {
     /// Clips of it without a verdict.
     pub without_verdict: u64,
     /// What went wrong in the others.
-    pub errors: Errors,
+    pub rate: Rate,
     /// Median time to the verdict, milliseconds.
     pub median_ms: Option<u64>,
+}
+
+impl Class {
+    /// The error rate; `None` without a clip that had a verdict.
+    pub fn stated(&self) -> Option<f64> {
+        (self.rate.trials > 0).then_some(self.rate.rate)
+    }
 }
 
 /// All rates of a measurement.
@@ -53,7 +47,7 @@ impl Rates {
         let names: BTreeSet<&str> =
             judged.iter().filter(|j| !j.clip.is_bona_fide()).map(|j| j.clip.species.as_str()).collect();
         let mut species: Vec<Class> = names.iter().map(|name| class(judged, name)).collect();
-        species.sort_by(|a, b| b.errors.rate.rate.total_cmp(&a.errors.rate.rate).then(a.name.cmp(&b.name)));
+        species.sort_by(|a, b| b.rate.rate.total_cmp(&a.rate.rate).then(a.name.cmp(&b.name)));
         Self {
             bona_fide: class(judged, super::clips::BONA_FIDE),
             apcer_at_bpcer: at_fixed_bpcer(judged, &names),
@@ -74,7 +68,7 @@ fn class(judged: &[Judged], name: &str) -> Class {
         name: name.to_owned(),
         clips: all.len() as u64,
         without_verdict: (all.len() - decided.len()) as u64,
-        errors: Errors { rate: Rate::independent(errors, decided.len() as u64, people.len() as u32) },
+        rate: Rate::independent(errors, decided.len() as u64, people.len() as u32),
         median_ms: times.get(times.len() / 2).copied(),
     }
 }

@@ -57,10 +57,10 @@ fn rows(rates: &Rates) -> Vec<Vec<String>> {
         ["", "rate", "95 % interval", "errors of clips", "without verdict", "median time"].map(String::from).to_vec(),
     ];
     let mut add = |what: &str, class: &Class| {
-        let rate = &class.errors.rate;
+        let rate = &class.rate;
         rows.push(vec![
             format!("{what} {}", class.name),
-            class.errors.stated().map_or("-".into(), percent),
+            class.stated().map_or("-".into(), percent),
             interval(rate.low, rate.high),
             format!("{} of {}", rate.errors, rate.trials),
             class.without_verdict.to_string(),

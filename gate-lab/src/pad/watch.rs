@@ -146,7 +146,7 @@ impl Watcher {
         let pad = self.liveness.look(picture, &nearest.face.rect)?;
         watched.spent += began.elapsed();
         let features =
-            if with_features { self.liveness.features(picture, &nearest.face.rect)?.to_vec() } else { Vec::new() };
+            if with_features { self.liveness.features(picture, &nearest.face.rect).to_vec() } else { Vec::new() };
         watched.looks.push(Look { at_ms, track: *track, pad, features });
         // The third look is among those that decide.
         if watched.looks.len() == 3 || watched.shown.is_none() {

@@ -150,27 +150,12 @@ impl Liveness {
     /// # Errors
     /// When the network cannot be run.
     pub fn look(&mut self, picture: Rgb<'_>, face: &Rect) -> Result<PadLook, VisionError> {
+        self.check_size(picture)?;
         self.run(picture, face)?;
-        let score = match self.classifier.take() {
-            None => self.log_odds(),
-            Some(classifier) if classifier.frame_px() != (picture.width_px(), picture.height_px()) => {
-                let ((w, h), name) = (classifier.frame_px(), self.card.name.clone());
-                self.classifier = Some(classifier);
-                let why = format!(
-                    "the site's liveness classifier was made for frames of {w}x{h}, these are {}x{}: calibrate anew, or set \
-                     the camera back",
-                    picture.width_px(),
-                    picture.height_px()
-                );
-                return Err(VisionError::Run { name, why });
-            }
-            Some(classifier) => {
-                self.read_features(picture, face);
-                let score = classifier.score(&self.features);
-                self.classifier = Some(classifier);
-                score
-            }
-        };
+        if self.classifier.is_some() {
+            self.read_features(picture, face);
+        }
+        let score = self.classifier.as_ref().map_or_else(|| self.log_odds(), |site| site.score(&self.features));
         let grid = Grid::of(face);
         let Some((at_ms, luma)) = self.frames.back() else {
             return Ok(PadLook { score, outline: 0.0, surroundings: None });
@@ -184,14 +169,23 @@ impl Liveness {
         Ok(PadLook { score, outline, surroundings })
     }
 
-    /// Everything that a site's classifier may weigh: colour texture, the network's logits, its inner features.
-    ///
-    /// # Errors
-    /// When the network cannot be run.
-    pub fn features(&mut self, picture: Rgb<'_>, face: &Rect) -> Result<&[f32], VisionError> {
-        self.run(picture, face)?;
+    /// Everything that a site's classifier may weigh of the face that was looked at last: colour texture, the network's logits,
+    /// its inner features.
+    pub fn features(&mut self, picture: Rgb<'_>, face: &Rect) -> &[f32] {
         self.read_features(picture, face);
-        Ok(&self.features)
+        &self.features
+    }
+
+    /// A site's classifier is for frames of one size.
+    fn check_size(&self, picture: Rgb<'_>) -> Result<(), VisionError> {
+        let (found, wanted) =
+            ((picture.width_px(), picture.height_px()), self.classifier.as_ref().map(Classifier::frame_px));
+        let Some((w, h)) = wanted.filter(|wanted| *wanted != found) else { return Ok(()) };
+        let why = format!(
+            "the site's liveness classifier was made for frames of {w}x{h}, these are {}x{}: calibrate anew, or set the camera back",
+            found.0, found.1
+        );
+        Err(VisionError::Run { name: self.card.name.clone(), why })
     }
 
     fn read_features(&mut self, picture: Rgb<'_>, face: &Rect) {
