@@ -9,6 +9,9 @@ use toml::toml;
 /// How long may pass until something that a promise gives a second to; a machine under load is slower.
 pub const SOON: Duration = Duration::from_secs(3);
 
+/// Longer than the rest that the rig configures.
+const REST: Duration = Duration::from_millis(3_500);
+
 /// A visit of somebody who is let in.
 pub struct Visit {
     /// From the first frame with them in it to the relay.
@@ -27,6 +30,10 @@ impl Visit {
 /// Insists that a clip's person is let in once, for one pulse.
 #[track_caller]
 pub fn visit(rig: &Rig, clip: &str) -> Visit {
+    // Who was let in just now is let in again after a rest only, and a face has to leave before it can come.
+    rig.camera.nobody();
+    let rested = rig.wire.edges().last().map_or(REST, |edge| edge.at.elapsed());
+    sleep(REST.saturating_sub(rested).max(Duration::from_millis(700)));
     let (before, edges) = (mark(), rig.wire.mark());
     let came = rig.camera.play(clip);
     let patience = rig.camera.length(clip) + SOON;
@@ -101,7 +108,7 @@ pub fn reload(rig: &mut Rig) -> String {
     let config = "/etc/face-gate/gate.toml";
     let good = std::fs::read_to_string(config).unwrap();
     let (pid, before) = (property("MainPID"), mark());
-    std::fs::write(config, good.replace("regrant_after_ms = 2500", "regrant_after_ms = 2400")).unwrap();
+    std::fs::write(config, good.replace("regrant_after_ms = 3000", "regrant_after_ms = 2900")).unwrap();
     systemctl("reload").done();
     wait_event(before, "the new configuration", |event| event.kind() == "config" && event.text("state") == "loaded");
     let told = journal_mark();

@@ -56,7 +56,6 @@ pub fn killed(rig: &mut Rig) -> String {
         back = back.max(wait_ready(old));
     }
     rig.camera.nobody();
-    sleep(Duration::from_millis(1_000));
     rig.ana_comes_in();
     format!(
         "{KILLS} kills, {in_pulses} in a pulse; line off after {} ms at the latest, ready again after {:.1} s",
@@ -93,7 +92,6 @@ pub fn out_of_memory(rig: &mut Rig) -> String {
     wait_told(&told, &["oom-kill"]);
     systemctl_limit("MemoryMax=infinity");
     let back = wait_ready(old);
-    sleep(Duration::from_millis(1_000));
     rig.ana_comes_in();
     format!("killed by the kernel; back {:.1} s after there was memory again", back.as_secs_f32())
 }
@@ -102,42 +100,56 @@ fn systemctl_limit(limit: &str) {
     sh(&format!("systemctl set-property --runtime gate-daemon {limit}")).done();
 }
 
-/// Damages a file in several ways; each time the gate stays locked, tells which file it is, and comes back with it.
-fn damaged(rig: &mut Rig, file: &Path) -> String {
-    let whole = fs::read(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-    let mut flipped = whole.clone();
-    flipped[whole.len() / 2] ^= 1;
+/// A file that is to be whole again whatever happens meanwhile.
+struct Whole<'a> {
+    file: &'a Path,
+    bytes: Vec<u8>,
+}
+
+impl Drop for Whole<'_> {
+    fn drop(&mut self) {
+        // At once in its place: the gate is trying all the time.
+        let part = self.file.with_extension("part");
+        fs::write(&part, &self.bytes).unwrap();
+        fs::rename(part, self.file).unwrap();
+    }
+}
+
+/// Damages a file, then takes it away; each time the gate stays locked, tells which file it is, and comes back with it.
+fn damaged(rig: &mut Rig, file: &Path, damage: fn(&mut Vec<u8>)) -> String {
+    let whole = Whole { file, bytes: fs::read(file).unwrap_or_else(|e| panic!("{}: {e}", file.display())) };
+    let mut bytes = whole.bytes.clone();
+    damage(&mut bytes);
     let edges = rig.wire.mark();
     let name = file.file_name().unwrap().to_str().unwrap();
     systemctl("stop").done();
     rig.camera.keep_playing("ana-stands");
-    // A flipped bit of code is not for the gate to find: dpkg --verify does. A library that is cut short is.
-    let cases = if name.contains(".so") { vec![whole[..whole.len() / 3].to_vec()] } else { vec![flipped] };
-    for bytes in cases.into_iter().map(Some).chain([None]) {
-        let told = journal_mark();
-        fs::remove_file(file).unwrap();
-        if let Some(bytes) = bytes {
-            fs::write(file, bytes).unwrap();
-        }
-        systemctl("start --no-block").done();
-        wait_told(&told, &[name]);
-        fs::write(file, "").unwrap();
-    }
+    fs::remove_file(file).unwrap();
+    fs::write(file, bytes).unwrap();
+    let told = journal_mark();
+    systemctl("start --no-block").done();
+    wait_told(&told, &[name]);
+    fs::remove_file(file).unwrap();
+    let told = journal_mark();
+    wait_told(&told, &[name]);
     assert_eq!(rig.wire.openings(edges), 0);
-    fs::write(file, whole).unwrap();
-    let back = wait_ready(0);
     rig.camera.nobody();
-    sleep(Duration::from_millis(1_000));
+    drop(whole);
+    let back = wait_ready(0);
     rig.ana_comes_in();
     format!("named, 0 openings; back {:.1} s after the file was whole", back.as_secs_f32())
 }
 
 pub fn runtime_damaged(rig: &mut Rig) -> String {
-    damaged(rig, &Path::new(MODELS).join("runtime/libonnxruntime.so"))
+    // A flipped bit of code is not for the gate to find (dpkg --verify does); a library that is cut short is.
+    damaged(rig, &Path::new(MODELS).join("runtime/libonnxruntime.so"), |bytes| bytes.truncate(bytes.len() / 3))
 }
 
 pub fn model_damaged(rig: &mut Rig) -> String {
-    damaged(rig, &Path::new(MODELS).join("face_recognition_sface_2021dec.onnx"))
+    damaged(rig, &Path::new(MODELS).join("face_recognition_sface_2021dec.onnx"), |bytes| {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+    })
 }
 
 pub fn configuration_broken(rig: &mut Rig) -> String {

@@ -51,7 +51,6 @@ pub fn unplugged(rig: &mut Rig) -> String {
     assert_eq!(rig.wire.openings(edges), openings, "it opened without a camera: {:#?}", since(before));
     rig.camera.plug();
     let told = back(before, Instant::now());
-    sleep(Duration::from_secs(1));
     rig.ana_comes_in();
     told
 }

@@ -106,7 +106,7 @@ impl Rig {
             [relay]
             driver = "gpiocdev"
             [policy]
-            regrant_after_ms = 2500
+            regrant_after_ms = 3000
             [liveness]
             attacks_max = 0
             [store]
