@@ -4,9 +4,8 @@
     this program ── serial line ──> shell ── gate-daemon (arm64) ── rppal ── /dev/mem ──> GPIO registers
           └──────── QEMU's monitor: GPFSEL1, GPLEV0 ────────────────────────────────────────────┘
 
-What is claimed is seen from outside, in the registers of the emulated BCM2837, never asked of the gate. The guest's clock
-is this machine's: a second there is a second here, and a busy machine makes its programs slow, not its clock.
-At last one picture is encoded by the arm64 program (under qemu-user) and by this machine's, and the two are compared.
+What is claimed is seen from outside, in the registers of the emulated BCM2837, never asked of the gate. Times of the pin
+are by the Pi's clock, which counts instructions (machine.py): a busy machine here changes nothing there. At last one picture is encoded by the arm64 program (under qemu-user) and by this machine's, and the two are compared.
 """
 
 import json
@@ -29,8 +28,8 @@ MODELS = ROOT / "models"
 SAMPLES = MODELS / "cache" / "samples"
 LINE = 17
 PULSE_MAX_MS = 4000
-# What the looks from outside, and the start of a thread on an emulated processor, may add to a pulse.
-SLACK_MS = 400
+# What waking the thread and a slow processor may add to a pulse.
+SLACK_MS = 100
 LOCK_WITHIN_S = 1.0
 ENCODING_WITHIN = 1e-3
 CONFIG = "/etc/face-gate/gate.toml"
@@ -139,7 +138,7 @@ def check_pulse(pi, asked_ms, active):
         due_ms - 2 * coarse_ms <= length_ms <= due_ms + SLACK_MS,
         f"the pin was {energised} for {length_ms:.0f} ms, {due_ms} were due",
     )
-    check.holds(f"{energised} for {length_ms:.0f} ms (looked at every {coarse_ms:.0f} ms or more often), then {pi.pin()}")
+    check.holds(f"{energised} for {length_ms:.0f} ms (seen every {coarse_ms:.0f} ms or more often), then {pi.pin()}")
 
 
 def check_kill(pi, active):
@@ -150,25 +149,24 @@ def check_kill(pi, active):
     pi.run(f"gate-daemon relay pulse --ms {PULSE_MAX_MS} --config {settings(active)} >/tmp/pulse.log 2>&1 & echo $! >/tmp/pid")
     rise, _ = pi.watch(lambda pin: pin == energised, 30)
     pi.run("kill -9 $(cat /tmp/pid); wait 2>/dev/null; ! kill -0 $(cat /tmp/pid) 2>/dev/null")
-    killed = time.monotonic()
+    killed = pi.clock_s()
     check.expect(killed - rise < PULSE_MAX_MS / 1e3, "the pulse was over before its process could be killed")
     # Beyond the end that the pulse would have had.
-    while time.monotonic() < rise + PULSE_MAX_MS / 1e3 + 1.0:
+    while (now := pi.clock_s()) < rise + PULSE_MAX_MS / 1e3 + 1.0:
         check.expect(pi.pin() == energised, f"the pin fell back by itself, which this board does not: it is {pi.pin()}")
-    stayed_s = time.monotonic() - killed
     command = stop_path().replace(CONFIG, settings(active))
-    sent = time.monotonic()
-    pi.send(f"cut -d' ' -f1 /proc/uptime; {command}; cut -d' ' -f1 /proc/uptime")
+    sent, sent_here = pi.clock_s(), time.monotonic()
+    pi.send(command)
     locked, _ = pi.watch(lambda pin: pin != energised, 30)
-    _, text = pi.answer()
-    lines = text.splitlines()
-    guest_s = float(lines[-1]) - float(lines[0])
+    locked_here = time.monotonic()
+    code, text = pi.answer()
     pin = pi.pin()
+    check.expect(code == 0, f"`{command}` ended with {code}: {text}")
     check.expect(pin == Pin(driven=True, high=not energised.high), f"the stop path left the pin {pin}")
     check.expect(locked - sent <= LOCK_WITHIN_S, f"locked only {locked - sent:.2f} s after the stop path was called")
     check.holds(
-        f"STAYS {energised} by itself, seen for {stayed_s:.1f} s; `{command}` locks it in {locked - sent:.2f} s"
-        f" (its whole run {guest_s:.2f} s by the Pi's clock), pin {pin}"
+        f"STAYS {energised} by itself, seen for {now - killed:.1f} s; `{command}` locks it in {(locked - sent) * 1e3:.0f} ms"
+        f" ({(locked_here - sent_here) * 1e3:.0f} ms here), pin {pin}"
     )
 
 
@@ -176,7 +174,7 @@ def check_kill(pi, active):
 
 
 def faces(path):
-    """What gate-lab keeps of each picture (gate-lab/src/cache.rs): {picture: (22 numbers of the face, unit vector)}."""
+    """What gate-lab keeps of each picture (gate-lab/src/cache.rs): {picture: (box, landmarks; unit vector)}, in pixels."""
     data = path.read_bytes()
     magic = b"gate-lab faces 2\n"
     if not data.startswith(magic):
@@ -189,9 +187,10 @@ def faces(path):
         at += 4 + length + 16
         if data[at] != 0:
             raise Trouble(f"no face was found on {name}")
-        numbers = struct.unpack_from(f"<{22 + 1 + dim}f", data, at + 1)
+        # x y w h, score, five landmarks, seven of the quality, length, vector
+        numbers = struct.unpack_from(f"<{4 + 1 + 10 + 7 + 1 + dim}f", data, at + 1)
         at += 1 + 4 * len(numbers)
-        found[Path(name).name] = (numbers[:22], numbers[23:])
+        found[Path(name).name] = (numbers[:4] + numbers[5:15], numbers[23:])
     return found
 
 
@@ -222,7 +221,7 @@ def check_encodings():
     there, there_s = encode([*emulator, ARM64 / "release/gate-lab"], ARM64 / "runtime/libonnxruntime.so", "arm64")
     check.expect(here.keys() == there.keys() and here, f"not the same pictures: {sorted(here)}, {sorted(there)}")
     largest = max(abs(a - b) for name in here for a, b in zip(here[name][1], there[name][1], strict=True))
-    moved_px = max(abs(a - b) for name in here for a, b in zip(here[name][0][:15], there[name][0][:15], strict=True))
+    moved_px = max(abs(a - b) for name in here for a, b in zip(here[name][0], there[name][0], strict=True))
     d2 = max(sum((a - b) ** 2 for a, b in zip(here[name][1], there[name][1])) for name in here)
     said = f"largest difference of a component {largest:.1e}, of d2 {d2:.1e}, of box and landmarks {moved_px:.1e} px"
     check.expect(largest <= ENCODING_WITHIN, f"{said}; {ENCODING_WITHIN} is allowed")
