@@ -113,6 +113,9 @@ pub enum Command {
     /// Examine the store from end to end
     #[command(after_help = "Example:\n  enroll-tool check\n\nExit code 3 when anything is damaged.")]
     Check,
+    /// Write man pages and shell completions, for the package
+    #[command(hide = true)]
+    Manual(gate_manual::ManualArgs),
 }
 
 const ADD_HELP: &str = "\

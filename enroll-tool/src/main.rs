@@ -25,7 +25,7 @@ mod when;
 
 use anyhow::Result;
 use args::{Cli, Command};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use desk::Desk;
 use gate_core::reason::Reason;
 use refusal::{Exit, classify};
@@ -79,6 +79,10 @@ fn run(cli: &Cli) -> Result<Exit> {
         Command::Identify(args) => compare::identify(&desk, args),
         Command::Compare(args) => compare::compare(&desk, args),
         Command::Check => keep::check(&desk),
+        Command::Manual(manual) => {
+            gate_manual::write(Cli::command(), &manual.folder)?;
+            Ok(Exit::Done)
+        }
     }
 }
 

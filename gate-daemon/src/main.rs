@@ -17,7 +17,7 @@ mod stopwatch;
 mod trace;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use gate_config::{Driver, ReplayPace};
 use gate_hal::CameraSpec;
 use gate_site::{Site, SiteError};
@@ -79,6 +79,9 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         from: Option<PathBuf>,
     },
+    /// Write man pages and shell completions, for the package.
+    #[command(hide = true)]
+    Manual(gate_manual::ManualArgs),
 }
 
 #[derive(clap::Args)]
@@ -148,6 +151,11 @@ fn act(args: Args) -> Result<bool> {
         Command::Bench(bench_args) => bench::bench(&load()?, &bench_args).map(|()| true),
         Command::Demo(demo_args) => demo::demo(&load()?, &demo_args),
         Command::Setup { from } => setup::setup(&load()?, from.as_deref()).map(|()| true),
+        Command::Manual(manual) => {
+            gate_manual::write(Args::command(), &manual.folder)?;
+            gate_manual::write_config_page(&manual.folder)?;
+            Ok(true)
+        }
     }
 }
 

@@ -79,6 +79,9 @@ pub enum Command {
     /// Turn a published TFLite network into the ONNX file that the gate runs
     #[command(after_help = IMPORT_HELP)]
     ImportTflite(ImportArgs),
+    /// Write man pages and shell completions, for the package
+    #[command(hide = true)]
+    Manual(gate_manual::ManualArgs),
 }
 
 impl Command {

@@ -29,7 +29,7 @@ mod words;
 
 use anyhow::Result;
 use args::{Cli, Command};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use gate_site::Site;
 use refusal::{Exit, classify, refuse};
 use serde::Serialize;
@@ -87,6 +87,7 @@ fn run(cli: &Cli) -> Result<Exit> {
         Command::TrainAdapter(args) => args.run(&site)?,
         Command::TrainEncoder(args) => args.run(&site)?,
         Command::ImportTflite(args) => args.run()?,
+        Command::Manual(manual) => gate_manual::write(Cli::command(), &manual.folder)?,
     }
     Ok(Exit::Done)
 }
