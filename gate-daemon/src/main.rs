@@ -4,8 +4,10 @@ mod bench;
 mod check;
 mod demo;
 mod devices;
+mod event_writer;
 mod events;
 mod gate;
+mod noted;
 mod outputs;
 mod people;
 mod relay;
@@ -144,7 +146,7 @@ fn act(args: Args) -> Result<bool> {
         }
         Command::Check { json } => check::check(args.config.as_deref(), args.store.as_deref(), json),
         Command::Devices { json } => devices::devices(json).map(|()| true),
-        Command::Relay { action } => relay::relay(&load()?, &action).map(|()| true),
+        Command::Relay { action } => relay::relay(load(), &action).map(|()| true),
         Command::Bench(bench_args) => bench::bench(&load()?, &bench_args).map(|()| true),
         Command::Demo(demo_args) => demo::demo(&load()?, &demo_args),
         Command::Setup { from } => setup::setup(&load()?, from.as_deref()).map(|()| true),

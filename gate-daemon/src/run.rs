@@ -8,6 +8,7 @@
 
 use crate::events::{EventLog, Record};
 use crate::gate::Gate;
+use crate::noted;
 use crate::outputs::Outputs;
 use crate::people::{News, PeopleWatch};
 use crate::service::Service;
@@ -73,6 +74,8 @@ impl Daemon {
     fn start(site: &Site, options: &RunOptions) -> Result<Self> {
         let began = Instant::now();
         let source = Source::start(site.camera_spec()?, &site.camera_options())?;
+        // The stop path must know the line before it can ever be on.
+        noted::note(&site.relay_spec()?)?;
         // The relay first of all: whatever is wrong elsewhere, the gate is locked from here on.
         let outputs = Outputs::open(site, &source.clock())?;
         let events = EventLog::open(site.config.events.file.as_deref())?;
@@ -327,10 +330,12 @@ impl Daemon {
         let now = self.source.now();
         let actions = self.gate.decider().stop(now);
         self.act(&actions, now);
+        // The gate is locked by now: whatever the disk does, it waits for nothing.
+        let complete = self.events.finish();
         if self.gate.decider().has(Fault::Relay) {
             bail!("stopped, but the relay could not be driven to locked: look at the door");
         }
-        if self.events.is_failing() {
+        if !complete {
             bail!("stopped, locked, but the last events could not be written: the log is not complete");
         }
         tracing::info!("stopped, locked");
