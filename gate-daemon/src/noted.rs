@@ -65,7 +65,10 @@ fn write(folder: &Path, relay: &OutputSpec) -> Result<()> {
     };
     let path = folder.join(FILE);
     let advice = || {
-        format!("the relay's line cannot be noted in {}: the stop path would not find it; make room there", path.display())
+        format!(
+            "the relay's line cannot be noted in {}: the stop path would not find it; make room there",
+            path.display()
+        )
     };
     // Renamed into place: the stop path finds a whole note, this one or the one before.
     let begun = folder.join("relay.json.new");
