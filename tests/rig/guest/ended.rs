@@ -15,7 +15,6 @@ use toml::{Table, toml};
 const OFF: Duration = Duration::from_secs(1);
 /// How often the gate is killed.
 const KILLS: usize = 6;
-const MODELS: &str = "/usr/share/face-gate/models/cache";
 
 /// Insists that the line is off soon, and stays so.
 #[track_caller]
@@ -142,11 +141,11 @@ fn damaged(rig: &mut Rig, file: &Path, damage: fn(&mut Vec<u8>)) -> String {
 
 pub fn runtime_damaged(rig: &mut Rig) -> String {
     // A flipped bit of code is not for the gate to find (dpkg --verify does); a library that is cut short is.
-    damaged(rig, &Path::new(MODELS).join("runtime/libonnxruntime.so"), |bytes| bytes.truncate(bytes.len() / 3))
+    damaged(rig, Path::new("/usr/lib/face-gate/libonnxruntime.so"), |bytes| bytes.truncate(bytes.len() / 3))
 }
 
 pub fn model_damaged(rig: &mut Rig) -> String {
-    damaged(rig, &Path::new(MODELS).join("face_recognition_sface_2021dec.onnx"), |bytes| {
+    damaged(rig, Path::new("/usr/share/face-gate/models/face_recognition_sface_2021dec.onnx"), |bytes| {
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
     })
