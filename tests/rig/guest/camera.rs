@@ -16,8 +16,8 @@ type Clip = Arc<Vec<Vec<u8>>>;
 /// What the camera does.
 #[derive(Clone, Default)]
 enum Doing {
-    /// Shows the frames, once or again and again; nobody afterwards.
-    Shows { clip: Clip, at: usize, again: bool },
+    /// Shows the frames since then, once or again and again; nobody afterwards. In true time: a slow guest skips frames.
+    Shows { clip: Clip, since: Instant, again: bool },
     /// Gives no frame, and no error.
     #[default]
     Silent,
@@ -110,8 +110,9 @@ impl Camera {
     }
 
     fn show(&self, clip: &str, again: bool) -> Instant {
-        *self.lock() = Doing::Shows { clip: Arc::clone(&self.loaded[clip]), at: 0, again };
-        Instant::now()
+        let since = Instant::now();
+        *self.lock() = Doing::Shows { clip: Arc::clone(&self.loaded[clip]), since, again };
+        since
     }
 
     /// No frames, no error.
@@ -141,23 +142,18 @@ fn feed(mut device: Device, size: usize, doing: &Mutex<Doing>, stop: &Mutex<bool
     let mut next = Instant::now();
     while !*stop.lock().unwrap() {
         let frame: Option<(Clip, usize)> = {
-            let mut doing = doing.lock().unwrap();
-            match &mut *doing {
+            let doing = doing.lock().unwrap();
+            match &*doing {
                 Doing::Silent => None,
                 Doing::Junk => {
                     noise.fill(&mut junk);
                     Some((Arc::new(Vec::new()), 0))
                 }
-                Doing::Shows { clip, at, again } => {
-                    let shown = (Arc::clone(clip), *at);
-                    *at += 1;
-                    if *at == clip.len() {
-                        *at = 0;
-                        if !*again {
-                            *doing = Doing::Shows { clip: Arc::clone(nobody), at: 0, again: true };
-                        }
-                    }
-                    Some(shown)
+                Doing::Shows { clip, since, again } => {
+                    let at = (since.elapsed().as_secs_f32() * FPS as f32) as usize;
+                    let shown = if *again || at < clip.len() { Arc::clone(clip) } else { Arc::clone(nobody) };
+                    let at = at % shown.len();
+                    Some((shown, at))
                 }
             }
         };

@@ -98,12 +98,20 @@ pub fn stalls(rig: &mut Rig) -> String {
 
 pub fn changes_format(rig: &mut Rig) -> String {
     let edges = rig.wire.mark();
-    for (fourcc, width_px, height_px) in [(b"GREY", 320, 240), (b"YUYV", 1280, 720), (b"MJPG", 640, 480)] {
+    // A loopback keeps its format as long as somebody reads: the other camera comes when the gate has let the first one go.
+    for (fourcc, width_px, height_px) in [(b"GREY", 320, 240), (b"YUYV", 1280, 720)] {
+        let before = mark();
+        rig.camera.unplug();
+        lost(before);
         let before = mark();
         rig.camera.plug_junk(fourcc, width_px, height_px);
-        lost(before);
+        let size = format!("{width_px}x{height_px}");
+        wait_event(before, "the other format", |e| e.is_camera("opened") && e.text("detail").contains(&size));
         sleep(Duration::from_millis(500));
     }
+    let before = mark();
+    rig.camera.unplug();
+    lost(before);
     let before = mark();
     rig.camera.plug();
     let told = back(before, Instant::now());
@@ -118,9 +126,11 @@ pub fn garbage(rig: &mut Rig) -> String {
     sleep(Duration::from_secs(2));
     // Noise in a format that has to be decoded.
     let before = mark();
-    rig.camera.plug_junk(b"MJPG", 640, 480);
+    rig.camera.unplug();
     lost(before);
-    sleep(Duration::from_secs(3));
+    let before = mark();
+    rig.camera.plug_junk(b"MJPG", 640, 480);
+    sleep(Duration::from_secs(4));
     let reasons: Vec<String> = since(before)
         .iter()
         .filter(|event| event.is_camera("lost"))

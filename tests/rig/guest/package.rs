@@ -50,7 +50,7 @@ pub fn removed_and_purged(rig: &mut Rig) -> String {
         assert!(Path::new(kept).exists(), "{kept} is gone with the programs");
     }
     assert!(!rig.wire.is_on());
-    sh("dpkg -i /mnt/face-gate.deb").done();
+    sh("dpkg -i /mnt/face-gate-newer.deb").done();
     systemctl("start").done();
     wait_ready(0);
     assert!(tool(&["list", "--json"]).done().contains("ana"), "people survive a removal");
