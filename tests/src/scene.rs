@@ -192,12 +192,19 @@ impl Scene {
         self.frames.len() as u64 * 1000 / FPS
     }
 
+    /// The frames, in order.
+    pub fn pictures(&self) -> impl Iterator<Item = RgbImage> + '_ {
+        self.frames.iter().enumerate().map(|(number, people)| {
+            let mut frame = RgbImage::from_fn(WIDTH_PX, HEIGHT_PX, |_, y| Rgb([150 - (y / 12) as u8; 3]));
+            people.iter().for_each(|look| look.paint(&mut frame, number as f32 / FPS as f32));
+            frame
+        })
+    }
+
     /// Writes the frames into a folder, in order.
     pub fn write(&self, folder: &Path) {
         fs::create_dir_all(folder).unwrap();
-        for (number, people) in self.frames.iter().enumerate() {
-            let mut frame = RgbImage::from_fn(WIDTH_PX, HEIGHT_PX, |_, y| Rgb([150 - (y / 12) as u8; 3]));
-            people.iter().for_each(|look| look.paint(&mut frame, number as f32 / FPS as f32));
+        for (number, frame) in self.pictures().enumerate() {
             frame.save(folder.join(format!("{number:04}.jpg"))).unwrap();
         }
     }

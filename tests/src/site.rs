@@ -146,7 +146,8 @@ impl Site {
         let mut command = Command::new(gate_daemon());
         command.arg("--config").arg(self.write_config()).args(args);
         // The tester's own environment must not decide what is logged or loaded.
-        for name in ["RUST_LOG", "ORT_DYLIB_PATH", "JOURNAL_STREAM", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
+        let decide = ["RUST_LOG", "ORT_DYLIB_PATH", "JOURNAL_STREAM", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+        for name in decide.into_iter().chain(["RUNTIME_DIRECTORY"]) {
             command.env_remove(name);
         }
         command

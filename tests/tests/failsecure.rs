@@ -3,7 +3,7 @@
 
 use gate_tests::programs::models;
 use gate_tests::site::copy_folder;
-use gate_tests::{Answer, Look, Portrait, Scene, Site};
+use gate_tests::{Answer, Daemon, Look, Portrait, Scene, Site};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::thread::sleep;
@@ -59,6 +59,52 @@ fn a_daemon_killed_in_a_pulse_is_locked_by_the_stop_path() {
     answer.done();
     assert!(answer.stdout.contains("locked"), "{answer:?}");
     assert!(!site.relay().last().unwrap().on, "{:?}", site.relay());
+}
+
+#[test]
+fn the_stop_path_locks_the_line_that_was_driven_whatever_the_configuration_says_by_then() {
+    let site = somebody_waits().with(toml! {
+        [camera]
+        replay_pace = "real"
+        replay_loop = true
+        [relay]
+        pulse_ms = 60000
+        pulse_max_ms = 60000
+    });
+    let run = site.path("run");
+    fs::create_dir(&run).unwrap();
+    let mut command = site.daemon(&["run"]);
+    command.env("RUNTIME_DIRECTORY", &run);
+    let mut daemon = Daemon::start(command, &site);
+    daemon.wait_for(0, "the pulse", |event| event.is_relay(true));
+    daemon.kill();
+    let driven = |site: &Site| site.relay().last().unwrap().on;
+    assert!(driven(&site), "nothing has locked it yet: {:?}", site.relay());
+
+    // Without the note the broken configuration says nothing of any line.
+    let mut command = site.daemon(&["relay", "lock"]);
+    let config = site.path("gate.toml");
+    let good = fs::read_to_string(&config).unwrap();
+    fs::write(&config, "[relay\n").unwrap();
+    let answer: Answer = command.output().unwrap().into();
+    answer.refused(2, &["gate.toml:1"]);
+    assert!(driven(&site));
+    // With it, that line is locked.
+    let answer: Answer = command.env("RUNTIME_DIRECTORY", &run).output().unwrap().into();
+    answer.done();
+    assert!(answer.stdout.contains("locked") && answer.stderr.contains("gate.toml:1"), "{answer:?}");
+    assert!(!driven(&site), "{:?}", site.relay());
+
+    // Another line by now: both of them.
+    fs::write(&config, good.replace("relay.jsonl", "other.jsonl")).unwrap();
+    let answer: Answer = command.output().unwrap().into();
+    answer.done();
+    assert_eq!(answer.stdout.matches("locked").count(), 2, "{answer:?}");
+    // One that cannot be had: named, and the driven one is locked all the same.
+    fs::write(&config, good.replace("relay.jsonl", "no/such/folder/relay.jsonl")).unwrap();
+    let answer: Answer = command.output().unwrap().into();
+    answer.refused(FAULT, &["not everything is locked", "no/such/folder"]);
+    assert!(answer.stdout.contains("relay.jsonl: locked"), "{answer:?}");
 }
 
 #[test]

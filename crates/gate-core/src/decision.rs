@@ -218,6 +218,22 @@ impl Decider {
         self.evidence.iter_mut().for_each(Evidence::forget);
     }
 
+    /// Another policy is in force. Evidence gathered under the old one is dropped, and nobody is asked by the lamp any more.
+    /// What has happened stays so: an open pulse and a lock-out end as they would have, faults stand, and whoever was let in
+    /// lately rests.
+    pub fn set_policy(&mut self, policy: Policy, now: Now) -> Actions {
+        let mut actions = Actions::new();
+        self.gate.set_pulse(policy.pulse_ms, policy.pulse_max_ms);
+        self.pad_thresholds = PadThresholds::derive(&policy.liveness.model, policy.liveness.bpcer_target);
+        self.policy = policy;
+        self.evidence.iter_mut().for_each(Evidence::forget);
+        if self.asking.stop() {
+            push(&mut actions, Action::Light(None));
+        }
+        self.outputs(now, &mut actions);
+        actions
+    }
+
     /// One frame was looked at. That it could be proves camera and models: their faults are cleared.
     pub fn step(&mut self, sighting: &Sighting, now: Now) -> Actions {
         let mut actions = self.tick(now);

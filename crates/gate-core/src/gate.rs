@@ -101,6 +101,11 @@ impl Gate {
         self.faults & fault.bit() != 0
     }
 
+    /// Another pulse from the next grant on; one that is open ends as it would have. `pulse_ms` is cut to `pulse_max_ms`.
+    pub fn set_pulse(&mut self, pulse_ms: u32, pulse_max_ms: u32) {
+        self.pulse_ms = pulse_ms.min(pulse_max_ms);
+    }
+
     /// The machine works: leave `Boot`.
     pub fn ready(&mut self) {
         if self.state == State::Boot {
@@ -174,10 +179,11 @@ mod tests {
         Grant,
         Fault(Fault),
         Clear(Fault),
+        SetPulse,
     }
 
     fn inputs() -> Vec<Input> {
-        let mut all = vec![Input::Ready, Input::Stop, Input::Tick, Input::Grant];
+        let mut all = vec![Input::Ready, Input::Stop, Input::Tick, Input::Grant, Input::SetPulse];
         for fault in Fault::ALL {
             all.extend([Input::Fault(fault), Input::Clear(fault)]);
         }
@@ -188,8 +194,9 @@ mod tests {
     #[test]
     fn every_reachable_state_and_input_keeps_the_promises() {
         const PULSE_MS: u32 = 3;
+        const PULSE_MAX_MS: u32 = 4;
         let mut seen = HashSet::new();
-        let mut queue = vec![(Gate::new(PULSE_MS, 10), 0u64)];
+        let mut queue = vec![(Gate::new(PULSE_MS, PULSE_MAX_MS), 0u64)];
         let mut steps = 0;
         while let Some((before, now)) = queue.pop() {
             if now > 8 || !seen.insert((before.clone(), now)) {
@@ -209,7 +216,9 @@ mod tests {
                         Input::Grant => {
                             let opened = after.grant(now);
                             assert_eq!(opened, before.state() == State::Locked);
-                            assert!(!opened || after.deadline_ms() == Some(now + u64::from(PULSE_MS)));
+                            let pulse_ms = u64::from(before.pulse_ms);
+                            assert!(!opened || after.deadline_ms() == Some(now + pulse_ms));
+                            assert!(before.pulse_ms <= PULSE_MAX_MS, "no pulse is longer than its maximum");
                         }
                         Input::Fault(fault) => {
                             after.fault(fault);
@@ -217,6 +226,10 @@ mod tests {
                         }
                         Input::Clear(fault) => {
                             after.clear(fault);
+                        }
+                        Input::SetPulse => {
+                            after.set_pulse(5, PULSE_MAX_MS);
+                            assert_eq!(after.state(), before.state(), "an open pulse ends as it would have");
                         }
                     }
                     steps += 1;

@@ -42,6 +42,11 @@ impl Tracker {
         Self { tracks: Vec::new(), next_id: 1, lost_ms: u64::from(lost_ms) }
     }
 
+    /// Forgets a face not seen for `lost_ms` milliseconds from now on.
+    pub fn set_lost_ms(&mut self, lost_ms: u32) {
+        self.lost_ms = u64::from(lost_ms);
+    }
+
     /// The tracks of `faces` (at most [`FACES_MAX`] are looked at), in the same order, at `now_ms` (monotonic).
     pub fn update(&mut self, faces: &[Rect], now_ms: u64) -> Vec<TrackId, FACES_MAX> {
         let lost_ms = self.lost_ms;

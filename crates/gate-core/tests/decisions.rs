@@ -223,6 +223,48 @@ fn another_gallery_drops_evidence_gathered_under_the_old_one() {
 }
 
 #[test]
+fn another_policy_counts_from_then_on_and_evidence_gathered_under_the_old_one_does_not() {
+    let mut scene = Scene::new(Policy::default());
+    scene.show(2, &[face(1, ANA, 0.5)]);
+    assert!(scene.decider.set_policy(Policy { agreeing_frames: 4, ..Policy::default() }, scene.now()).is_empty());
+    scene.show(3, &[face(1, ANA, 0.5)]);
+    assert!(scene.grants().is_empty(), "four are needed now, and the two from before do not count");
+    scene.show(1, &[face(1, ANA, 0.5)]);
+    assert_eq!(scene.grants(), [ANA]);
+    let stricter = Policy { tau: 0.4, pulse_ms: 100, ..Policy::default() };
+    let _ = scene.decider.set_policy(stricter, scene.now());
+    scene.show(100, &[]).show(30, &[face(2, ANA, 0.5)]);
+    assert_eq!((scene.grants(), scene.refusals()), (vec![ANA], vec![Reason::Unknown]), "by the new threshold");
+}
+
+#[test]
+fn another_policy_leaves_an_open_pulse_a_lockout_and_faults_as_they_are() {
+    let mut scene = Scene::new(Policy { pulse_ms: 1_000, ..Policy::default() });
+    scene.show(3, &[face(1, ANA, 0.5)]);
+    let State::Unlocked { until_ms } = scene.decider.state() else { panic!("{:?}", scene.events) };
+    let longer = Policy { pulse_ms: 9_000, pulse_max_ms: 5_000, regrant_after_ms: 0, ..Policy::default() };
+    assert!(scene.decider.set_policy(longer, scene.now()).is_empty(), "nothing is switched by it");
+    assert_eq!(scene.decider.state(), State::Unlocked { until_ms }, "it ends as it would have");
+    scene.show(20, &[]);
+    assert_eq!(scene.decider.state(), State::Locked);
+    scene.show(3, &[face(2, ANA, 0.5)]);
+    let until_ms = scene.mono_ms + 5_000;
+    assert_eq!(scene.decider.state(), State::Unlocked { until_ms }, "the next one is the new one, cut to its maximum");
+
+    let _ = scene.decider.fault(Fault::Store, scene.now());
+    assert!(scene.decider.set_policy(Policy::default(), scene.now()).is_empty());
+    assert!(scene.decider.has(Fault::Store) && scene.decider.state() == State::Faulted, "no fault is forgotten");
+
+    let lockout = PadPolicy { attacks_max: 1, lockout_ms: 10_000, ..PadPolicy::default() };
+    let mut scene = Scene::new(Policy { liveness: lockout, ..Policy::default() });
+    scene.show(20, &[photo(1, ANA)]);
+    assert!(scene.events.contains(&Event::Lockout { present: true }), "{:?}", scene.events);
+    let _ = scene.decider.set_policy(Policy::default(), scene.now());
+    scene.show(30, &[face(2, ANA, 0.5)]);
+    assert!(scene.grants().is_empty(), "a lock-out is not cut short by it");
+}
+
+#[test]
 fn a_photograph_of_an_enrolled_person_opens_nothing_and_is_told_once() {
     let mut scene = Scene::new(Policy::default());
     scene.show(100, &[photo(1, ANA)]);

@@ -48,7 +48,8 @@ struct Visitor {
 /// What must hold, re-derived from the inputs alone.
 struct Oracle {
     policy: Policy,
-    relay_on_since: Option<u64>,
+    /// When the relay went on, and how long it may stay so: the policy may change meanwhile.
+    relay_on_since: Option<(u64, u32)>,
     faults: HashSet<Fault>,
     /// Clear matches seen on each track: when, and of whom.
     matches: HashMap<TrackId, VecDeque<(u64, PersonKey)>>,
@@ -115,12 +116,14 @@ impl Oracle {
                 Action::Relay(true) => {
                     assert!(self.locked_out_since.is_none(), "{context}: opened while locked out");
                     assert_eq!(granted.len(), 1, "{context}: relay on without a grant");
-                    assert!(self.relay_on_since.replace(now.mono_ms).is_none(), "{context}: on while on");
+                    let pulse = (now.mono_ms, self.policy.pulse_ms);
+                    assert!(self.relay_on_since.replace(pulse).is_none(), "{context}: on while on");
                 }
                 Action::Relay(false) => {
-                    let since = self.relay_on_since.take().unwrap_or_else(|| panic!("{context}: off while off"));
+                    let pulse = self.relay_on_since.take();
+                    let (since, pulse_ms) = pulse.unwrap_or_else(|| panic!("{context}: off while off"));
                     // The simulation ticks at every deadline, so the pulse must be exact or cut short.
-                    assert!(now.mono_ms - since <= u64::from(self.policy.pulse_ms), "{context}: pulse too long");
+                    assert!(now.mono_ms - since <= u64::from(pulse_ms), "{context}: pulse too long");
                 }
                 _ => {}
             }
@@ -209,15 +212,19 @@ fn face(visitor: &Visitor, dice: &mut Dice) -> FaceSighting {
     FaceSighting { track: visitor.track, quality, lookup, pad: dice.chance(90).then_some(look), light: None }
 }
 
-fn simulate(seed: u64, steps: u64) -> (u64, u64, u64) {
-    let mut dice = Dice(seed);
-    let policy = Policy {
+fn a_policy(dice: &mut Dice) -> Policy {
+    Policy {
         agreeing_frames: 1 + dice.below(4) as u8,
         pulse_ms: 200 + dice.below(3_000) as u32,
         several_faces: if dice.chance(50) { SeveralFaces::Refuse } else { SeveralFaces::Nearest },
         liveness: PadPolicy { attacks_max: dice.below(4) as u8, lockout_ms: 3_000, ..PadPolicy::default() },
         ..Policy::default()
-    };
+    }
+}
+
+fn simulate(seed: u64, steps: u64) -> (u64, u64, u64) {
+    let mut dice = Dice(seed);
+    let policy = a_policy(&mut dice);
     let mut decider = Decider::new(policy);
     let mut oracle = Oracle {
         policy,
@@ -250,6 +257,13 @@ fn simulate(seed: u64, steps: u64) -> (u64, u64, u64) {
         }
         now = advance(now, target, &mut dice);
         let (actions, sighting) = match dice.below(200) {
+            // The owner changes their mind: what was gathered under the old policy no longer counts.
+            9 if dice.chance(20) => {
+                let tau = 0.8 + dice.below(5) as f32 / 10.0;
+                oracle.policy = Policy { tau, ..a_policy(&mut dice) };
+                oracle.matches.clear();
+                (decider.set_policy(oracle.policy, now), None)
+            }
             0 => {
                 let fault = Fault::ALL[dice.below(4) as usize];
                 (decider.fault(fault, now), None)

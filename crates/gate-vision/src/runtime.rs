@@ -61,6 +61,23 @@ impl Default for SessionOptions {
     }
 }
 
+/// Whether all that the library's headers promise is in the file. The system's loader does not ask: it maps what is
+/// missing, and the process dies of SIGBUS at the first touch, without a word of why.
+fn is_whole(path: &Path) -> Result<(), String> {
+    let read = || -> Result<Option<u64>, elf::ParseError> {
+        let file = std::fs::File::open(path)?;
+        let bytes = file.metadata()?.len();
+        let library = elf::ElfStream::<elf::endian::NativeEndian, _>::open_stream(file)?;
+        let end = library.segments().iter().map(|part| part.p_offset.saturating_add(part.p_filesz)).max();
+        Ok(end.filter(|end| *end > bytes))
+    };
+    match read() {
+        Ok(None) => Ok(()),
+        Ok(Some(end)) => Err(format!("it is cut short: {end} bytes are promised by its headers")),
+        Err(e) => Err(format!("it is no library of this machine: {e}")),
+    }
+}
+
 /// The loaded library. One for each process.
 #[derive(Debug)]
 pub struct Runtime {
@@ -77,6 +94,7 @@ impl Runtime {
     pub fn load(configured: Option<&Path>, models: &Path) -> Result<Self, VisionError> {
         let path = find_library(configured, models)?;
         let unusable = |why: String| VisionError::RuntimeUnusable { path: path.clone(), why };
+        is_whole(&path).map_err(unusable)?;
         let environment =
             ort::init_from(&path).map_err(|e| unusable(e.to_string()))?.build().map_err(|e| unusable(e.to_string()))?;
         Ok(Self { environment, path })

@@ -49,7 +49,7 @@ impl Default for Limits {
             stuck: Duration::from_secs(5),
             stuck_opening: Duration::from_secs(10),
             backoff: Duration::from_millis(250),
-            backoff_max: Duration::from_secs(2),
+            backoff_max: Duration::from_secs(1),
             warm_up: 1,
             abandoned: 3,
         }

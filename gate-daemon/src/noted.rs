@@ -1,0 +1,106 @@
+//! The line that this daemon drives, noted where the stop path finds it without any configuration.
+//!
+//! ```text
+//!  run ──before the relay is opened──▶ $RUNTIME_DIRECTORY/relay.json ──▶ relay lock, after every kind of end
+//! ```
+//!
+//! A configuration may be broken, or name another line, by the time the daemon dies in a pulse. The door is on the line that
+//! was driven, so that one is locked, too. systemd makes the folder before the start and takes it away after ExecStopPost.
+
+use anyhow::{Context, Result};
+use gate_hal::OutputSpec;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const FILE: &str = "relay.json";
+
+/// An [`OutputSpec`] as it stands in the note.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "driver", rename_all = "snake_case", deny_unknown_fields)]
+enum Note {
+    Simulated { trace: Option<PathBuf> },
+    Gpiocdev { chip: PathBuf, line: u32, active_low: bool },
+    Rppal { line: u8, active_low: bool },
+}
+
+/// The service's runtime folder; `None` where no service manager gave one.
+pub fn folder() -> Option<PathBuf> {
+    // systemd separates several folders by colons; the unit asks for one.
+    let folders = std::env::var("RUNTIME_DIRECTORY").ok()?;
+    folders.split(':').next().filter(|folder| !folder.is_empty()).map(PathBuf::from)
+}
+
+/// Notes the relay's line in the runtime folder, if there is one. To be called before the relay can be switched on.
+///
+/// # Errors
+/// When it cannot be written: the gate must not start then, since a crash could leave the door open.
+pub fn note(relay: &OutputSpec) -> Result<()> {
+    folder().map_or(Ok(()), |folder| write(&folder, relay))
+}
+
+/// The line that was noted in `folder`, if any.
+///
+/// # Errors
+/// When there is a note and it cannot be read.
+pub fn noted(folder: &Path) -> Result<Option<OutputSpec>> {
+    let path = folder.join(FILE);
+    let text = match fs::read(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        text => text.with_context(|| format!("the note {} cannot be read", path.display()))?,
+    };
+    let note = serde_json::from_slice(&text).with_context(|| format!("the note {} makes no sense", path.display()))?;
+    Ok(Some(match note {
+        Note::Simulated { trace } => OutputSpec::Simulated { trace },
+        Note::Gpiocdev { chip, line, active_low } => OutputSpec::Gpiocdev { chip, line, active_low },
+        Note::Rppal { line, active_low } => OutputSpec::Rppal { line, active_low },
+    }))
+}
+
+fn write(folder: &Path, relay: &OutputSpec) -> Result<()> {
+    let note = match relay.clone() {
+        OutputSpec::Simulated { trace } => Note::Simulated { trace: trace.map(absolute) },
+        OutputSpec::Gpiocdev { chip, line, active_low } => Note::Gpiocdev { chip: absolute(chip), line, active_low },
+        OutputSpec::Rppal { line, active_low } => Note::Rppal { line, active_low },
+    };
+    let path = folder.join(FILE);
+    let advice = || {
+        format!(
+            "the relay's line cannot be noted in {}: the stop path would not find it; make room there",
+            path.display()
+        )
+    };
+    // Renamed into place: the stop path finds a whole note, this one or the one before.
+    let begun = folder.join("relay.json.new");
+    fs::write(&begun, serde_json::to_vec(&note)?).with_context(advice)?;
+    fs::rename(&begun, &path).with_context(advice)
+}
+
+/// The stop path may run in another working folder.
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_as_it_was_noted_and_a_damaged_note_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(noted(folder.path()).unwrap(), None);
+        for spec in [
+            OutputSpec::Simulated { trace: None },
+            OutputSpec::Simulated { trace: Some("/tmp/relay.jsonl".into()) },
+            OutputSpec::Gpiocdev { chip: "/dev/gpiochip0".into(), line: 17, active_low: true },
+            OutputSpec::Rppal { line: 17, active_low: false },
+        ] {
+            write(folder.path(), &spec).unwrap();
+            assert_eq!(noted(folder.path()).unwrap(), Some(spec));
+        }
+        fs::write(folder.path().join(FILE), "{\"driver\":\"gpio").unwrap();
+        assert!(noted(folder.path()).unwrap_err().to_string().contains(FILE));
+        assert!(write(&folder.path().join("none"), &OutputSpec::Simulated { trace: None }).is_err());
+    }
+}

@@ -1,0 +1,185 @@
+//! The camera before which things happen: a v4l2loopback device that shows what this thread writes into it.
+
+use crate::clips::{FPS, HEIGHT_PX, WIDTH_PX, read};
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::{JoinHandle, sleep};
+use std::time::{Duration, Instant};
+use v4l::video::Output as _;
+use v4l::{Device, Format, FourCC};
+
+/// A clip's frames.
+type Clip = Arc<Vec<Vec<u8>>>;
+
+/// What the camera does.
+#[derive(Clone, Default)]
+enum Doing {
+    /// Shows the frames, once or again and again; nobody afterwards.
+    Shows { clip: Clip, at: usize, again: bool },
+    /// Gives no frame, and no error.
+    #[default]
+    Silent,
+    /// Gives these bytes for frames.
+    Junk,
+}
+
+/// The camera's other side.
+pub struct Camera {
+    node: PathBuf,
+    clips: PathBuf,
+    loaded: HashMap<String, Clip>,
+    doing: Arc<Mutex<Doing>>,
+    feeder: Option<Feeder>,
+}
+
+struct Feeder {
+    stop: Arc<Mutex<bool>>,
+    thread: JoinHandle<()>,
+}
+
+impl Camera {
+    /// The camera at `node`, not plugged in yet.
+    pub fn new(node: &Path, clips: &Path) -> Self {
+        let mut camera = Self {
+            node: node.to_owned(),
+            clips: clips.to_owned(),
+            loaded: HashMap::new(),
+            doing: Arc::default(),
+            feeder: None,
+        };
+        for name in ["nobody", "ana", "ana-stands", "ben", "ben-stands", "phone", "paper"] {
+            camera.loaded.insert(name.to_owned(), Arc::new(read(&camera.clips, name)));
+        }
+        camera
+    }
+
+    /// Plugs it in: YUYV of the clips' size, nobody in view.
+    pub fn plug(&mut self) {
+        self.plug_as(b"YUYV", WIDTH_PX, HEIGHT_PX);
+        self.nobody();
+    }
+
+    /// Plugs it in unless it is.
+    pub fn plug_if_out(&mut self) {
+        if self.feeder.is_none() {
+            self.plug();
+        }
+    }
+
+    /// Plugs it in with another format, giving junk of that format's size.
+    pub fn plug_junk(&mut self, fourcc: &[u8; 4], width_px: u32, height_px: u32) {
+        self.plug_as(fourcc, width_px, height_px);
+        *self.lock() = Doing::Junk;
+    }
+
+    fn plug_as(&mut self, fourcc: &[u8; 4], width_px: u32, height_px: u32) {
+        self.unplug();
+        let device = Device::with_path(&self.node).unwrap_or_else(|e| panic!("{}: {e}", self.node.display()));
+        let got = device.set_format(&Format::new(width_px, height_px, FourCC::new(fourcc))).unwrap();
+        let size = if got.size > 0 { got.size as usize } else { (width_px * height_px) as usize };
+        let (stop, doing) = (Arc::new(Mutex::new(false)), Arc::clone(&self.doing));
+        let ends = Arc::clone(&stop);
+        let nobody = Arc::clone(&self.loaded["nobody"]);
+        let thread = std::thread::spawn(move || feed(device, size, &doing, &ends, &nobody));
+        self.feeder = Some(Feeder { stop, thread });
+    }
+
+    /// Pulls it out.
+    pub fn unplug(&mut self) {
+        if let Some(feeder) = self.feeder.take() {
+            *feeder.stop.lock().unwrap() = true;
+            feeder.thread.join().unwrap();
+        }
+    }
+
+    /// Nobody is in view.
+    pub fn nobody(&self) {
+        self.show("nobody", true);
+    }
+
+    /// Plays a clip once; then nobody is in view. Returns when it began.
+    pub fn play(&self, clip: &str) -> Instant {
+        self.show(clip, false)
+    }
+
+    /// Plays a clip again and again.
+    pub fn keep_playing(&self, clip: &str) -> Instant {
+        self.show(clip, true)
+    }
+
+    fn show(&self, clip: &str, again: bool) -> Instant {
+        *self.lock() = Doing::Shows { clip: Arc::clone(&self.loaded[clip]), at: 0, again };
+        Instant::now()
+    }
+
+    /// No frames, no error.
+    pub fn fall_silent(&self) {
+        *self.lock() = Doing::Silent;
+    }
+
+    /// Noise instead of pictures.
+    pub fn give_junk(&self) {
+        *self.lock() = Doing::Junk;
+    }
+
+    /// How long a clip takes.
+    pub fn length(&self, clip: &str) -> Duration {
+        Duration::from_secs(1) * self.loaded[clip].len() as u32 / FPS
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Doing> {
+        self.doing.lock().unwrap()
+    }
+}
+
+/// Writes a frame at each tick until it shall stop.
+fn feed(mut device: Device, size: usize, doing: &Mutex<Doing>, stop: &Mutex<bool>, nobody: &Clip) {
+    let mut noise = Noise(0x1234_5678_9abc_def1);
+    let mut junk = vec![0; size];
+    let mut next = Instant::now();
+    while !*stop.lock().unwrap() {
+        let frame: Option<(Clip, usize)> = {
+            let mut doing = doing.lock().unwrap();
+            match &mut *doing {
+                Doing::Silent => None,
+                Doing::Junk => {
+                    noise.fill(&mut junk);
+                    Some((Arc::new(Vec::new()), 0))
+                }
+                Doing::Shows { clip, at, again } => {
+                    let shown = (Arc::clone(clip), *at);
+                    *at += 1;
+                    if *at == clip.len() {
+                        *at = 0;
+                        if !*again {
+                            *doing = Doing::Shows { clip: Arc::clone(nobody), at: 0, again: true };
+                        }
+                    }
+                    Some(shown)
+                }
+            }
+        };
+        if let Some((clip, at)) = frame {
+            // Nobody may be reading: that is no trouble of a camera.
+            let _ = device.write(clip.get(at).map_or(&junk[..], Vec::as_slice));
+        }
+        next += Duration::from_secs(1) / FPS;
+        sleep(next.saturating_duration_since(Instant::now()));
+    }
+}
+
+/// Bytes without sense (xorshift).
+struct Noise(u64);
+
+impl Noise {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            chunk.copy_from_slice(&self.0.to_le_bytes()[..chunk.len()]);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Disks and clocks.
+
+use super::door::SOON;
+use super::gate::{journal_mark, mark, pid, sh, since, tool, wait_event, wait_ready, wait_told};
+use super::{PULSE_MS, Rig, shared};
+use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, SystemTime};
+use toml::toml;
+
+const DIR: &str = "/var/lib/face-gate";
+
+pub fn disk_full(rig: &mut Rig) -> String {
+    // A small disk of its own, so that the guest itself goes on.
+    sh(&format!(
+        "systemctl stop gate-daemon && mkdir -p /run/rig && cp -a {DIR} /run/rig/kept && mount -t tmpfs -o size=3M,mode=0700 \
+         none {DIR} && chown face-gate:face-gate {DIR} && cp -a /run/rig/kept/. {DIR}/ && systemctl start gate-daemon"
+    ))
+    .done();
+    wait_ready(0);
+    let told = journal_mark();
+    sh(&format!("dd if=/dev/zero of={DIR}/filler bs=4k; sync"));
+    let people = tool(&["list", "--json"]).done();
+    let answer = tool(&["add", "--id", "ben", "--name", "Ben", shared("samples/biden.jpg").to_str().unwrap()]);
+    assert!(!answer.ok && answer.said.contains("full"), "{}", answer.said);
+    assert_eq!(tool(&["list", "--json"]).done(), people, "nobody is lost, nobody half there");
+    // The person outside is let in all the same; the relay's wire tells, as the log cannot.
+    let edges = rig.wire.mark();
+    rig.camera.play("ana");
+    rig.wire.wait(edges, true, rig.camera.length("ana") + SOON).expect("a full disk must not keep Ana out");
+    wait_told(&told, &["events cannot be written"]);
+    fs::remove_file(format!("{DIR}/filler")).unwrap();
+    sleep(rig.camera.length("ana"));
+    rig.ana_comes_in();
+    wait_told(&told, &["events are written again"]);
+    sh(&format!("systemctl stop gate-daemon && umount {DIR} && systemctl start gate-daemon")).done();
+    wait_ready(0);
+    "she is let in; told; enrolling is refused and loses nobody; written again when there is room".into()
+}
+
+pub fn read_only(rig: &mut Rig) -> String {
+    let told = journal_mark();
+    sh(&format!("mount --bind {DIR} {DIR} && mount -o remount,ro,bind {DIR}")).done();
+    let answer = tool(&["suspend", "ana"]);
+    assert!(!answer.ok, "{}", answer.said);
+    let edges = rig.wire.mark();
+    rig.camera.play("ana");
+    rig.wire.wait(edges, true, rig.camera.length("ana") + SOON).expect("a read-only disk must not keep Ana out");
+    sleep(rig.camera.length("ana"));
+    // A gate that starts on such a disk says what is wrong and stays locked, or opens for its people: never in between.
+    let old = pid();
+    super::gate::systemctl("restart --no-block").done();
+    let (edges, before) = (rig.wire.mark(), mark());
+    wait_told(&told, &["read-only"]);
+    sh(&format!("umount {DIR}")).done();
+    wait_ready(old);
+    assert_eq!(rig.wire.openings(edges), 0, "{:#?}", since(before));
+    rig.ana_comes_in();
+    "a running gate goes on; a starting one says so and stays locked; over when the disk is back".into()
+}
+
+pub fn damaged(rig: &mut Rig) -> String {
+    let file = format!("{DIR}/people.db");
+    tool(&["list"]).done();
+    sh(&format!("systemctl stop gate-daemon; cp -a {DIR} /run/store-kept; systemctl start gate-daemon")).done();
+    wait_ready(0);
+    let (before, edges) = (mark(), rig.wire.mark());
+    // As a failing card does: pages of the file turn to noise under the running gate.
+    sh(&format!("dd if=/dev/urandom of={file} bs=4096 count=6 conv=notrunc")).done();
+    tool(&["suspend", "ana"]);
+    rig.camera.play("ana");
+    wait_event(before, "the store's fault", |event| event.is_fault("store", true));
+    let openings = rig.wire.openings(edges);
+    rig.camera.play("ana");
+    sleep(rig.camera.length("ana") + Duration::from_millis(PULSE_MS));
+    assert_eq!(rig.wire.openings(edges), openings, "it opens by a store that it cannot read");
+    let before = mark();
+    sh(&format!("systemctl stop gate-daemon; rm -rf {DIR}/people.db* ; cp -a /run/store-kept/. {DIR}/; systemctl start gate-daemon"))
+        .done();
+    wait_ready(0);
+    wait_event(before, "the gallery", |event| event.kind() == "gallery");
+    rig.ana_comes_in();
+    "locked until a whole one was back".into()
+}
+
+pub fn clock_stepped(rig: &mut Rig) -> String {
+    const HOURS: i64 = 30;
+    // A clock before 2020 would be no test of a gate; a machine's clock is set right when there is a network.
+    let tomorrow = SystemTime::now() + Duration::from_secs(24 * 3600);
+    let day =
+        sh(&format!("date -d @{} +%F", tomorrow.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs())).done();
+    let edges = rig.wire.mark();
+    tool(&["set", "ana", "--valid-until", day.trim()]).done();
+    sleep(Duration::from_millis(500));
+    let before = rig.ana_comes_in();
+    rig.start_with(toml! {
+        [relay]
+        pulse_ms = 1500
+    });
+    let (log, edges_now) = (mark(), rig.wire.mark());
+    rig.camera.play("ana");
+    let on =
+        rig.wire.wait(edges_now, true, rig.camera.length("ana") + SOON).unwrap_or_else(|| panic!("{:#?}", since(log)));
+    step(3 * HOURS);
+    let off = rig.wire.wait(edges_now, false, SOON * 2).expect("the pulse ends whatever the clock says");
+    let pulse = (off - on).as_millis();
+    assert!((1_400..3_500).contains(&pulse), "the clock's step changed the pulse to {pulse} ms");
+    sleep(rig.camera.length("ana"));
+    let log = mark();
+    rig.camera.play("ana");
+    wait_event(log, "the admission's end", |event| event.is_refused("Expired"));
+    sleep(rig.camera.length("ana"));
+    step(-3 * HOURS);
+    let after = after(rig);
+    tool(&["set", "ana", "--valid-until", "never"]).done();
+    assert_eq!(rig.wire.openings(edges), 3);
+    format!("pulse {pulse} ms of 1500 across a step of {} h; before: {}; after: {after} ms", 3 * HOURS, before.told())
+}
+
+/// She comes in again when the clock is right again, for the pulse that is configured there.
+#[track_caller]
+fn after(rig: &Rig) -> u128 {
+    let (log, edges) = (mark(), rig.wire.mark());
+    let came = rig.camera.play("ana");
+    let on = rig.wire.wait(edges, true, rig.camera.length("ana") + SOON).unwrap_or_else(|| panic!("{:#?}", since(log)));
+    rig.wire.wait(edges, false, SOON * 2).expect("the pulse ends");
+    (on - came).as_millis()
+}
+
+/// Sets the wall clock by so many hours.
+fn step(hours: i64) {
+    sh(&format!("date -s @$(( $(date +%s) + {} ))", hours * 3600)).done();
+}

@@ -1,0 +1,204 @@
+//! The host's side: makes the guest, boots it, reads what it tells.
+
+use crate::clips;
+use crate::cuts;
+use crate::guest::TESTS;
+use crate::machine::{Machine, Parts, make_disk};
+use crate::report::{self, Outcome};
+use anyhow::{Context, Result, ensure};
+use gate_tests::programs::{models, root};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// The longest that one test may take, the slowest machine considered.
+const TEST_MAX: Duration = Duration::from_secs(150);
+/// From power on to the first test.
+const BOOT_MAX: Duration = Duration::from_secs(90);
+
+/// What the command line asks for.
+pub struct Wishes {
+    /// The package; without it the newest in target/debian.
+    pub deb: Option<PathBuf>,
+    /// How often the power is cut.
+    pub cuts: usize,
+    /// Only tests whose names contain one of these.
+    pub only: Vec<String>,
+}
+
+/// What both kinds of machines are made of.
+pub struct Workshop {
+    /// Where everything is made.
+    pub dir: PathBuf,
+    /// The kernel.
+    pub kernel: PathBuf,
+    /// The folder that the guests see.
+    pub shared: PathBuf,
+    /// The guest's files, before anything of ours is in them.
+    pub root: PathBuf,
+    /// The package.
+    pub deb: PathBuf,
+}
+
+/// Everything; `false` when a test has failed.
+pub fn run(wishes: &Wishes) -> Result<bool> {
+    let start = Instant::now();
+    let shop = Workshop::open(wishes)?;
+    println!("rig: made ready in {:.1} s", start.elapsed().as_secs_f32());
+    let (outcomes, cut) = std::thread::scope(|scope| {
+        let cuts = (wishes.cuts > 0 && is_wanted(&wishes.only, cuts::NAME))
+            .then(|| scope.spawn(|| cuts::run(&shop, wishes.cuts)));
+        let tests = guest(&shop, &wishes.only);
+        (tests, cuts.map(|thread| thread.join().expect("the thread of the cuts")))
+    });
+    let (mut outcomes, wire) = outcomes?;
+    outcomes.extend(cut.transpose()?);
+    let failed = outcomes.iter().filter(|outcome| !outcome.ok).count();
+    let summary = format!(
+        "{} of {} tests held, {:.0} s in all, on a real kernel with v4l2loopback, vivid and gpio-sim. {wire}",
+        outcomes.len() - failed,
+        outcomes.len(),
+        start.elapsed().as_secs_f32()
+    );
+    println!("rig: {summary}");
+    let page = shop.dir.join("report.html");
+    report::write(&page, &outcomes, &summary)?;
+    println!("rig: {}", page.display());
+    Ok(failed == 0)
+}
+
+/// Whether a test is asked for; without a wish all are.
+pub fn is_wanted(only: &[String], name: &str) -> bool {
+    only.is_empty() || only.iter().any(|word| name.contains(word.as_str()))
+}
+
+impl Workshop {
+    fn open(wishes: &Wishes) -> Result<Self> {
+        // SAFETY: it only reads a number.
+        ensure!(unsafe { libc::geteuid() } == 0, "a guest's files have many owners: run as root (sudo make rig)");
+        let dir = root().join("target/rig");
+        let shared = dir.join("shared");
+        fs::create_dir_all(&shared)?;
+        let deb = wishes.deb.clone().map_or_else(newest_deb, Ok)?;
+        let shop = Self { kernel: dir.join("kernel/linux-uml"), root: dir.join("root"), shared, deb, dir };
+        script("kernel.sh", &shop.dir.join("kernel"))?;
+        script("root.sh", &shop.root)?;
+        shop.fill_shared()?;
+        fs::write(shop.shared.join("wanted.txt"), wishes.only.join("\n"))?;
+        Ok(shop)
+    }
+
+    /// Puts in the folder what the guests need.
+    fn fill_shared(&self) -> Result<()> {
+        let shared = &self.shared;
+        copy(&std::env::current_exe()?, &shared.join("gate-rig"))?;
+        clips::render(&shared.join("clips"))?;
+        for (from, to) in [(self.dir.join("kernel/modules"), "modules"), (models().join("cache/samples"), "samples")] {
+            let to = shared.join(to);
+            fs::create_dir_all(&to)?;
+            for file in fs::read_dir(&from).with_context(|| from.display().to_string())?.flatten() {
+                copy(&file.path(), &to.join(file.file_name()))?;
+            }
+        }
+        copy(&self.deb, &shared.join("face-gate.deb"))?;
+        newer_deb(&self.deb, &shared.join("face-gate-newer.deb"))
+    }
+}
+
+/// Copies a file unless it is there already, as it is.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let is_same = |a: fs::Metadata, b: fs::Metadata| {
+        a.len() == b.len() && a.modified().ok().zip(b.modified().ok()).is_some_and(|(a, b)| a <= b)
+    };
+    if fs::metadata(from).ok().zip(fs::metadata(to).ok()).is_some_and(|(a, b)| is_same(a, b)) {
+        return Ok(());
+    }
+    let _ = fs::remove_file(to);
+    fs::copy(from, to).with_context(|| format!("copying {} to {}", from.display(), to.display()))?;
+    Ok(())
+}
+
+fn script(name: &str, folder: &Path) -> Result<()> {
+    let path = root().join("tests/rig").join(name);
+    let status = Command::new(&path).arg(folder).status().with_context(|| path.display().to_string())?;
+    ensure!(status.success(), "{name} ended with {status}");
+    Ok(())
+}
+
+fn newest_deb() -> Result<PathBuf> {
+    let folder = root().join("target/debian");
+    let debs = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    debs.filter(|path| path.to_string_lossy().ends_with("_amd64.deb"))
+        .max_by_key(|path| fs::metadata(path).and_then(|m| m.modified()).ok())
+        .with_context(|| format!("no package in {}: make deb", folder.display()))
+}
+
+/// The same package, of a later version.
+fn newer_deb(deb: &Path, newer: &Path) -> Result<()> {
+    if fs::metadata(newer).and_then(|m| m.modified()).ok() >= fs::metadata(deb).and_then(|m| m.modified()).ok() {
+        return Ok(());
+    }
+    let work = newer.with_extension("files");
+    let steps = "set -e; rm -rf \"$2\"; dpkg-deb -R \"$1\" \"$2\"; sed -i 's/^Version: .*/&+rig/' \"$2/DEBIAN/control\"; \
+                 dpkg-deb -Znone -b \"$2\" \"$3\" >/dev/null; rm -r \"$2\"";
+    let status = Command::new("sh").args(["-c", steps, "sh"]).args([deb, work.as_path(), newer]).status()?;
+    ensure!(status.success(), "the newer package could not be made");
+    Ok(())
+}
+
+/// Boots the guest and reads its outcomes; the second part tells of the wire.
+fn guest(shop: &Workshop, only: &[String]) -> Result<(Vec<Outcome>, String)> {
+    if !TESTS.iter().any(|(name, _)| is_wanted(only, name)) {
+        return Ok((Vec::new(), String::new()));
+    }
+    let (disk, changes) = (shop.dir.join("guest.img"), shop.dir.join("guest.changes"));
+    make_disk(&shop.root, &disk, 1_536)?;
+    let _ = fs::remove_file(&changes);
+    let machine = Machine::start(&Parts {
+        kernel: &shop.kernel,
+        disk: &disk,
+        changes: &changes,
+        shared: &shop.shared,
+        init: "/lib/systemd/systemd",
+        memory_mib: 1_024,
+        cores: 2,
+    })?;
+    let mut outcomes = Vec::new();
+    let (mut trying, mut wire, mut ended) = (String::from("booting"), String::new(), false);
+    let mut deadline = Instant::now() + BOOT_MAX;
+    let mut console = Vec::new();
+    while let Some(line) = machine.line(deadline) {
+        let Some(told) = line.strip_prefix("RIG ") else {
+            if line.starts_with("    ") {
+                println!("{line}");
+            }
+            console.push(line);
+            continue;
+        };
+        deadline = Instant::now() + TEST_MAX;
+        if let Some(name) = told.strip_prefix("try ") {
+            trying = name.to_owned();
+        } else if let Some(outcome) = Outcome::parse(told) {
+            println!("{}", outcome.told());
+            outcomes.push(outcome);
+            trying = "what comes next".into();
+        } else if let Some(counts) = told.strip_prefix("wire ") {
+            let (openings, longest_ms) = counts.split_once(' ').unwrap_or((counts, "?"));
+            wire = format!("The relay's line went on {openings} times, for {longest_ms} ms at the longest.");
+        } else if told == "end" {
+            ended = true;
+            break;
+        } else {
+            println!("     {told}");
+        }
+    }
+    if !ended {
+        let last = console.iter().rev().take(8).rev().cloned().collect::<Vec<_>>().join(" | ");
+        let why = format!("the guest has ended or fallen silent; its console: {last}");
+        outcomes.push(Outcome { name: trying, ok: false, seconds: 0.0, facts: why });
+        println!("{}", outcomes.last().map(Outcome::told).unwrap_or_default());
+    }
+    let _ = fs::remove_file(&changes);
+    Ok((outcomes, wire))
+}

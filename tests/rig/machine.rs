@@ -1,0 +1,111 @@
+//! One machine: a User-Mode Linux kernel, its disk, and what it prints.
+
+use anyhow::{Context, Result};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+/// What a machine is made of.
+pub struct Parts<'a> {
+    /// The kernel, a program of this host.
+    pub kernel: &'a Path,
+    /// The disk that nobody writes to.
+    pub disk: &'a Path,
+    /// Where this machine's own changes to the disk go.
+    pub changes: &'a Path,
+    /// A folder that host and guest both see.
+    pub shared: &'a Path,
+    /// What runs first in the guest.
+    pub init: &'a str,
+    /// Memory, MiB.
+    pub memory_mib: u32,
+    /// Cores.
+    pub cores: u32,
+}
+
+/// A running machine; its power goes when it is dropped.
+pub struct Machine {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Machine {
+    /// Switches it on.
+    pub fn start(parts: &Parts<'_>) -> Result<Self> {
+        let mut child = Command::new(parts.kernel)
+            .arg(format!("mem={}M", parts.memory_mib))
+            // Several cores need it.
+            .args(["seccomp=on", &format!("ncpus={}", parts.cores)])
+            .arg(format!("ubd0={},{}", parts.changes.display(), parts.disk.display()))
+            .args(["root=/dev/ubda", "rw", "quiet", "panic=1", "con=null", "con0=null,fd:1"])
+            .arg(format!("init={}", parts.init))
+            .arg(format!("rig.shared={}", parts.shared.display()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            // The kernel keeps its memory in a file there: a real disk would write all of it back.
+            .env("TMPDIR", "/dev/shm")
+            .spawn()
+            .with_context(|| format!("starting {}", parts.kernel.display()))?;
+        let output = child.stdout.take().context("the kernel's output")?;
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            let mut output = BufReader::new(output);
+            let mut line = Vec::new();
+            while output.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+                let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+                line.clear();
+                if sender.send(text).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self { child, lines })
+    }
+
+    /// The next line that it prints; `None` when it is off, or nothing came until `deadline`.
+    pub fn line(&self, deadline: Instant) -> Option<String> {
+        match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    /// Cuts the power. Returns what it still had printed.
+    pub fn cut(mut self) -> Vec<String> {
+        self.kill();
+        let deadline = Instant::now() + Duration::from_secs(1);
+        std::iter::from_fn(|| self.line(deadline)).collect()
+    }
+
+    fn kill(&mut self) {
+        // Its processes are processes of this host, in one group with others: the kernel's death takes them along, for
+        // each is traced by it or dies with its parent.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Makes a disk of `mib` from a folder.
+pub fn make_disk(folder: &Path, disk: &Path, mib: u32) -> Result<()> {
+    let part = PathBuf::from(format!("{}.part", disk.display()));
+    let file = std::fs::File::create(&part).with_context(|| format!("making {}", part.display()))?;
+    file.set_len(u64::from(mib) << 20)?;
+    let made = Command::new("mke2fs")
+        .args(["-q", "-t", "ext4", "-d"])
+        .arg(folder)
+        .arg(&part)
+        .output()
+        .context("mke2fs cannot be started: apt install e2fsprogs")?;
+    anyhow::ensure!(made.status.success(), "mke2fs: {}", String::from_utf8_lossy(&made.stderr));
+    std::fs::rename(part, disk)?;
+    Ok(())
+}
