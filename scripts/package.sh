@@ -32,8 +32,7 @@ objcopy=$(rustc --print target-libdir)/../bin/rust-objcopy
 for program in "${programs[@]}"; do
     LD_LIBRARY_PATH=$(rustc --print sysroot)/lib "$objcopy" --strip-all "$built/release/$program" "$stage/bin/$program"
 done
-cp "$built/runtime/libonnxruntime.so" "$stage/"
-cp models/cache/runtime/ThirdPartyNotices.txt "$stage/" # the same on every machine
+cp "$built"/runtime/{libonnxruntime.so,ThirdPartyNotices.txt} "$stage/"
 scripts/notices.sh "$triple" >"$stage/crates.txt"
 cp systemd/face-gate.sysusers.conf "$stage/sysusers/face-gate.conf"
 cp systemd/face-gate.tmpfiles.conf "$stage/tmpfiles/face-gate.conf"
@@ -58,7 +57,8 @@ done
 
 # What the package says it needs, and what the programs ask the C library for.
 said=$(sed -nE 's/^depends = "libc6 \(>= ([0-9.]+)\).*/\1/p' gate-daemon/Cargo.toml)
-needs=$(objdump -T "$stage"/bin/* "$stage/libonnxruntime.so" | grep -oE 'GLIBC_[0-9.]+' | sort -Vu | tail -1 | cut -d_ -f2)
+needs=$(readelf --wide --dyn-syms "$stage"/bin/* "$stage/libonnxruntime.so" | grep -oE 'GLIBC_[0-9.]+' | sort -Vu | tail -1)
+needs=${needs#GLIBC_}
 if [ "$(printf '%s\n' "$said" "$needs" | sort -V | tail -1)" != "$said" ]; then
     echo "the programs need glibc $needs, and the package says $said: see scripts/build-for.sh" >&2
     [ -n "${GLIBC_MAY_DIFFER:-}" ] || exit 1

@@ -32,7 +32,18 @@ pub struct ManualArgs {
 /// # Errors
 /// When the disk refuses.
 pub fn write(mut command: Command, folder: &Path) -> io::Result<()> {
+    let pages = folder.join("man");
+    fs::create_dir_all(&pages)?;
+    // First of all: the completions make clap add its `help` command, which needs no page for each of the others.
+    clap_mangen::generate_to(command.clone(), &pages)?;
     let name = command.get_name().to_owned();
+    for page in fs::read_dir(&pages)? {
+        let page = page?;
+        // The folder may hold another program's pages, too.
+        if page.file_name().to_string_lossy().starts_with(&name) {
+            fs::write(page.path(), keep_columns(&fs::read_to_string(page.path())?))?;
+        }
+    }
     for (shell, place) in [(Shell::Bash, "bash"), (Shell::Zsh, "zsh"), (Shell::Fish, "fish")] {
         let place = folder.join(place);
         fs::create_dir_all(&place)?;
@@ -42,9 +53,24 @@ pub fn write(mut command: Command, folder: &Path) -> io::Result<()> {
             fs::rename(file, place.join(&name))?;
         }
     }
-    let pages = folder.join("man");
-    fs::create_dir_all(&pages)?;
-    clap_mangen::generate_to(command, &pages)
+    Ok(())
+}
+
+/// Our help has examples in columns; a page is filled and adjusted unless it is told not to.
+fn keep_columns(page: &str) -> String {
+    let mut kept = String::with_capacity(page.len() + 256);
+    for line in page.lines() {
+        let in_columns = !line.starts_with('.') && line.trim_start().contains("  ");
+        if in_columns {
+            kept += ".br\n";
+        }
+        kept += line;
+        kept.push('\n');
+        if line.starts_with(".TH") {
+            kept += ".na\n.nh\n";
+        }
+    }
+    kept
 }
 
 /// Writes gate.toml(5).
@@ -95,13 +121,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let command = Command::new("gate")
             .about("Opens")
-            .subcommand(Command::new("run").about("Run it"))
+            .subcommand(Command::new("run").about("Run it").after_help("Example:\ngate run   now"))
             .subcommand(Command::new("manual").hide(true));
         write(command, folder.path()).unwrap();
         let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
         assert!(read("man/gate.1").contains("gate\\-run"));
         assert!(read("man/gate-run.1").contains("Run it"));
-        assert!(!folder.path().join("man/gate-manual.1").exists());
+        assert!(read("man/gate-run.1").contains(".br\ngate run   now"));
+        assert!(!folder.path().join("man/gate-manual.1").exists() && !folder.path().join("man/gate-help.1").exists());
         for completions in ["bash/gate", "zsh/_gate", "fish/gate.fish"] {
             assert!(read(completions).contains("run"), "{completions}");
         }
