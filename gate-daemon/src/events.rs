@@ -54,6 +54,13 @@ pub enum Record<'a> {
         /// What it is, or why it was lost.
         detail: &'a str,
     },
+    /// The configuration was reread.
+    Config {
+        /// `loaded`, or `kept` where the new one cannot be used.
+        state: &'static str,
+        /// What waits for a restart, or what is wrong and where.
+        detail: &'a str,
+    },
     /// The gallery was loaded.
     Gallery {
         /// People who can be recognised.

@@ -17,7 +17,7 @@ use gate_core::liveness::PadLook;
 use gate_core::picture::Rgb;
 use gate_core::policy::Policy;
 use gate_core::track::{FACES_MAX, TrackId, Tracker};
-use gate_site::Members;
+use gate_site::{Members, Site};
 use gate_vision::{Liveness, Portrait, Vision, portrait};
 use std::sync::Arc;
 use std::time::Duration;
@@ -177,6 +177,15 @@ impl Gate {
     pub fn replace(&mut self, members: Arc<Members>) {
         self.decider.gallery_changed(members.tau().d2);
         self.members = members;
+    }
+
+    /// Puts another configuration in force, between two frames: its policy, and its people with their threshold.
+    pub fn reconfigure(&mut self, site: &Site, members: Arc<Members>, now: Now) -> Actions {
+        let policy = site.policy(members.tau().d2, self.liveness.as_ref());
+        self.tracker.set_lost_ms(policy.track_lost_ms);
+        self.sampler = None;
+        self.members = members;
+        self.decider.set_policy(policy, now)
     }
 
     /// Everybody who can be recognised now.

@@ -7,16 +7,22 @@ mod devices;
 mod event_writer;
 mod events;
 mod gate;
+mod logging;
+mod metrics;
 mod noted;
 mod outputs;
 mod people;
 mod relay;
+mod reload;
 mod run;
+mod scrape;
 mod service;
 mod setup;
 mod source;
+mod status;
 mod stopwatch;
 mod trace;
+mod walk;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -25,9 +31,6 @@ use gate_hal::CameraSpec;
 use gate_site::{Site, SiteError};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 /// Opens a gate for enrolled people, seen by a camera. Faces are compared on this machine and never leave it.
 ///
@@ -131,18 +134,20 @@ fn act(args: Args) -> Result<bool> {
     let load = || Site::load(args.config.as_deref(), args.store.as_deref());
     match args.command {
         Command::Run(run_args) => {
-            let mut site = load()?;
-            log_to(&site.config.log.level)?;
-            let RunArgs { camera, events, pace, trace } = run_args;
-            site.config.camera.source = camera.unwrap_or(site.config.camera.source);
-            site.config.camera.replay_pace = pace.unwrap_or(site.config.camera.replay_pace);
-            site.config.events.file = events.or(site.config.events.file);
-            keep_replays_from_the_door(&mut site)?;
+            let trace = run_args.trace.clone();
+            let (config, store) = (args.config.clone(), args.store.clone());
+            // What the command line says holds for a configuration that is reread, too.
+            let load = move || run_args.site(Site::load(config.as_deref(), store.as_deref())?);
+            let site = load()?;
+            logging::start(&site.config.log.level)?;
             match &site.file {
                 Some(file) => tracing::info!(config = %file.display(), "starting"),
                 None => tracing::warn!("starting with the defaults: no --config, and no {}", gate_site::CONFIG_PATH),
             }
-            run::run(&site, &run::RunOptions { trace }).map(|()| true)
+            if is_replay(&site)? {
+                tracing::warn!("the camera is a replay, so the relay is simulated: a configured one stays untouched");
+            }
+            run::run(&site, &run::RunOptions { trace }, Box::new(load)).map(|()| true)
         }
         Command::Check { json } => check::check(args.config.as_deref(), args.store.as_deref(), json),
         Command::Devices { json } => devices::devices(json).map(|()| true),
@@ -153,32 +158,21 @@ fn act(args: Args) -> Result<bool> {
     }
 }
 
-/// Recorded faces open nothing: a replay drives a simulated relay, whatever is configured.
-fn keep_replays_from_the_door(site: &mut Site) -> Result<()> {
-    let relay = &mut site.config.relay;
-    if matches!(site.config.camera.source.parse::<CameraSpec>().map_err(SiteError::from)?, CameraSpec::Replay(_))
-        && relay.driver != Driver::Simulated
-    {
-        tracing::warn!("the camera is a replay, so the relay is simulated: the configured one stays untouched");
-        relay.driver = Driver::Simulated;
+impl RunArgs {
+    /// The site with what the command line overrides.
+    fn site(&self, mut site: Site) -> Result<Site, SiteError> {
+        let RunArgs { camera, events, pace, trace: _ } = self;
+        site.config.camera.source = camera.clone().unwrap_or(site.config.camera.source);
+        site.config.camera.replay_pace = pace.unwrap_or(site.config.camera.replay_pace);
+        site.config.events.file = events.clone().or(site.config.events.file);
+        // Recorded faces open nothing: a replay drives a simulated relay, whatever is configured.
+        if is_replay(&site)? {
+            site.config.relay.driver = Driver::Simulated;
+        }
+        Ok(site)
     }
-    Ok(())
 }
 
-/// Under systemd into the journal, with its fields; else to standard error.
-fn log_to(level: &str) -> Result<()> {
-    // ONNX Runtime tells of every graph optimisation; only its warnings matter to an owner.
-    let wanted = std::env::var("RUST_LOG").unwrap_or_else(|_| format!("{level},ort=error"));
-    let filter = EnvFilter::try_new(wanted)?;
-    let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some();
-    match under_systemd.then(tracing_journald::layer) {
-        Some(Ok(journal)) => tracing_subscriber::registry().with(filter).with(journal).init(),
-        _ => {
-            let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            let lines =
-                tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal).with_target(false);
-            tracing_subscriber::registry().with(filter).with(lines).init();
-        }
-    }
-    Ok(())
+fn is_replay(site: &Site) -> Result<bool, SiteError> {
+    Ok(matches!(site.camera_spec()?, CameraSpec::Replay(_)))
 }

@@ -8,11 +8,15 @@
 
 use crate::events::{EventLog, Record};
 use crate::gate::Gate;
+use crate::logging;
+use crate::metrics::Metrics;
 use crate::noted;
 use crate::outputs::Outputs;
-use crate::people::{News, PeopleWatch};
+use crate::people::{Load, News, PeopleWatch, Reconfigured};
+use crate::scrape::Scrape;
 use crate::service::Service;
 use crate::source::{Next, Source};
+use crate::status::Status;
 use crate::trace::Trace;
 use anyhow::{Context, Result, bail};
 use gate_config::{FpirUnmet, LivenessMode};
@@ -39,19 +43,24 @@ pub struct RunOptions {
     pub trace: Option<PathBuf>,
 }
 
-/// Runs the gate until it is told to stop or a replay is over.
+/// Runs the gate until it is told to stop or a replay is over. `load` reads the configuration anew when a reload is asked for.
 ///
 /// # Errors
 /// When something needed cannot be had at the start. The relay is locked then.
-pub fn run(site: &Site, options: &RunOptions) -> Result<()> {
-    let stop = Arc::new(AtomicBool::new(false));
+pub fn run(site: &Site, options: &RunOptions, load: Load) -> Result<()> {
+    let (stop, reload) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&reload)).context("signals")?;
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         // A second signal ends the process at once: the stop path of the unit locks the gate then.
         signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop)).context("signals")?;
         signal_hook::flag::register(signal, Arc::clone(&stop)).context("signals")?;
     }
-    let mut daemon = Daemon::start(site, options)?;
-    while !stop.load(Ordering::Relaxed) && daemon.turn()? {}
+    let mut daemon = Daemon::start(site, options, load)?;
+    while !stop.load(Ordering::Relaxed) && daemon.turn()? {
+        if reload.swap(false, Ordering::Relaxed) {
+            daemon.reload();
+        }
+    }
     daemon.finish()
 }
 
@@ -62,6 +71,10 @@ struct Daemon {
     events: EventLog,
     people: PeopleWatch,
     service: Service,
+    status: Status,
+    metrics: Arc<Metrics>,
+    /// Gone, the socket is, too.
+    _scrape: Option<Scrape>,
     trace: Option<Trace>,
     frame: Frame,
     provider: &'static str,
@@ -71,7 +84,7 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn start(site: &Site, options: &RunOptions) -> Result<Self> {
+    fn start(site: &Site, options: &RunOptions, load: Load) -> Result<Self> {
         let began = Instant::now();
         let source = Source::start(site.camera_spec()?, &site.camera_options())?;
         // The stop path must know the line before it can ever be on.
@@ -84,7 +97,7 @@ impl Daemon {
         let encoder = vision.encoder().card().clone();
         let comparer = site.comparer(&encoder)?;
         tracing::info!(comparison = comparer.name(), impostors = comparer.measured_on(), "comparison loaded");
-        let (members, people) = PeopleWatch::start(site.clone(), encoder, comparer)?;
+        let (members, people) = PeopleWatch::start(site.clone(), encoder, comparer, load)?;
         let provider = site.vision_options().session.provider.name();
         tracing::info!(runtime = %vision.runtime_path().display(), provider, "networks loaded");
         let liveness = site.liveness(&vision)?;
@@ -93,6 +106,8 @@ impl Daemon {
         }
         let policy = site.policy(members.tau().d2, liveness.as_ref());
         let gate = Gate::new(vision, liveness, members, policy);
+        let metrics = Arc::new(Metrics::new(provider, Arc::clone(events.health())));
+        let scrape = serve_metrics(site, &metrics);
         let mut daemon = Self {
             gate,
             source,
@@ -100,6 +115,9 @@ impl Daemon {
             events,
             people,
             service: Service::new(),
+            status: Status::default(),
+            metrics,
+            _scrape: scrape,
             trace,
             frame: Frame::empty(),
             provider,
@@ -132,7 +150,10 @@ impl Daemon {
                 self.act(&actions, now);
             }
             Next::State(state) => self.camera(&state, now),
-            Next::Bad(e) => tracing::warn!("a frame could not be read: {e}"),
+            Next::Bad(e) => {
+                self.metrics.unreadable_frame();
+                tracing::warn!("a frame could not be read: {e}");
+            }
             Next::Broken(e) => return Err(e).context("the replay cannot go on"),
             Next::End => {
                 self.events.write(&Record::Camera { state: "ended", detail: "the replay is over" }, now);
@@ -141,7 +162,9 @@ impl Daemon {
         }
         // Without frames the loop is still alive as long as the gate is known to be locked.
         if !idle || !matches!(self.gate.decider().state(), State::Unlocked { .. }) {
-            self.service.alive();
+            if self.service.alive() {
+                self.metrics.watchdog_fed();
+            }
         }
         self.tell_status();
         Ok(true)
@@ -179,6 +202,7 @@ impl Daemon {
         };
         self.act(&actions, now);
         self.service.frame();
+        self.metrics.frame(self.gate.seen().len(), &self.gate.timings());
         let state = self.gate.decider().state();
         let policy = self.gate.decider().policy().quality;
         if let Some(trace) = &mut self.trace {
@@ -206,12 +230,17 @@ impl Daemon {
                 Action::Lamps { .. } | Action::Log(Event::Relay { .. }) if relay_failed => {}
                 Action::Light(code) => self.outputs.play(code),
                 Action::Lamps { green, red } => self.outputs.lamps(green, red),
-                Action::Log(event) => self.events.decided(event, self.gate.members(), now),
+                Action::Log(event) => {
+                    self.status.decided(&event);
+                    self.metrics.decided(&event);
+                    self.events.decided(event, self.gate.members(), now);
+                }
             }
         }
     }
 
     fn camera(&mut self, state: &CameraState, now: Now) {
+        self.metrics.camera(matches!(state, CameraState::Opened { .. }));
         match state {
             CameraState::Opened { describe } => {
                 tracing::info!(camera = describe, "camera opened");
@@ -241,8 +270,48 @@ impl Daemon {
                 tracing::error!("people cannot be read: {why}");
                 self.gate.decider().fault(Fault::Store, now)
             }
+            Some(News::Reconfigured(new)) => return self.take_config(*new, now),
+            Some(News::Kept(why)) => {
+                tracing::error!("the new configuration cannot be used, the old one stays in force: {why}");
+                self.events.write(&Record::Config { state: "kept", detail: &why }, now);
+                self.status.config(Some(&why));
+                self.metrics.config(true);
+                return self.service.ready();
+            }
         };
         self.act(&actions, now);
+    }
+
+    /// Rereads the configuration, on another thread: no frame waits for it.
+    fn reload(&mut self) {
+        tracing::info!("rereading the configuration");
+        self.service.reloading();
+        self.people.reread();
+    }
+
+    /// Another configuration is in force from this frame on, as far as that can be while running.
+    fn take_config(&mut self, new: Reconfigured, now: Now) {
+        let Reconfigured { site, members, waits } = new;
+        if let Err(e) = logging::set_level(&site.config.log.level) {
+            tracing::error!("{e:#}");
+        }
+        for what in &waits {
+            tracing::warn!("{what} has changed: restart needed, until then it is as it was");
+        }
+        let detail = if waits.is_empty() { String::new() } else { format!("restart needed for {}", waits.join(", ")) };
+        tracing::info!("the new configuration is in force");
+        self.events.write(&Record::Config { state: "loaded", detail: &detail }, now);
+        self.status.config(None);
+        self.metrics.config(false);
+        self.refuse_unmet = site.config.policy.fpir_unmet == FpirUnmet::Refuse;
+        let actions = self.gate.reconfigure(&site, members, now);
+        self.act(&actions, now);
+        self.tell_gallery();
+        self.weigh_risk();
+        // Its people were read just now.
+        let actions = self.gate.decider().clear(Fault::Store, now);
+        self.act(&actions, now);
+        self.service.ready();
     }
 
     /// A relay that could not be driven, or that its own guard had to switch off, is a fault until it obeys again.
@@ -301,6 +370,7 @@ impl Daemon {
     fn tell_gallery(&mut self) {
         let members = self.gate.members();
         let people = members.people().len();
+        self.metrics.people(people);
         if members.tau().target_met() {
             tracing::info!(people, "{}", members.tau().explain());
         } else {
@@ -311,14 +381,20 @@ impl Daemon {
 
     fn tell_status(&mut self) {
         let people = self.gate.members().people().len();
-        let state = match self.gate.decider().state() {
-            State::Boot => "waiting for the first frame",
-            State::Locked => "locked",
-            State::Unlocked { .. } => "unlocked",
-            State::Faulted => "locked by a fault, see the log",
-        };
-        let provider = self.provider;
-        self.service.status(|fps| format!("{state}; {people} enrolled; {fps:.1} frames a second; {provider}"));
+        let decider = self.gate.decider();
+        let (state, provider, status) = (decider.state(), self.provider, &self.status);
+        self.service.status(|fps| {
+            let state = match state {
+                State::Boot => "waiting for the first frame".to_owned(),
+                State::Locked => "locked".to_owned(),
+                State::Unlocked { .. } => "unlocked".to_owned(),
+                State::Faulted => {
+                    let faults: Vec<_> = Fault::ALL.iter().filter(|f| decider.has(**f)).map(|f| f.name()).collect();
+                    format!("locked by a fault: {}", faults.join(", "))
+                }
+            };
+            format!("{state}; {people} enrolled; {fps:.1} frames a second; {provider}; {}", status.tail())
+        });
     }
 
     /// Locks and says so.
@@ -340,5 +416,20 @@ impl Daemon {
         }
         tracing::info!("stopped, locked");
         Ok(())
+    }
+}
+
+/// Serves the metrics where that is configured. A gate that cannot be watched opens all the same, and says so.
+fn serve_metrics(site: &Site, metrics: &Arc<Metrics>) -> Option<Scrape> {
+    let listen = site.config.metrics.address()?;
+    match Scrape::start(&listen, Arc::clone(metrics)) {
+        Ok(scrape) => {
+            tracing::info!(listen = site.config.metrics.listen, "metrics are served");
+            Some(scrape)
+        }
+        Err(e) => {
+            tracing::error!("the metrics are not served: {e:#}");
+            None
+        }
     }
 }

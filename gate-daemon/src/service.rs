@@ -27,17 +27,28 @@ impl Service {
         notify(&[NotifyState::Ready]);
     }
 
+    /// The configuration is being reread; [`Service::ready`] says that this is over.
+    pub fn reloading(&self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => notify(&[NotifyState::Reloading, now]),
+            Err(e) => tracing::debug!("no monotonic clock to tell a reload by: {e}"),
+        }
+    }
+
     /// The gate is shutting down.
     pub fn stopping(&self) {
         notify(&[NotifyState::Stopping]);
     }
 
-    /// Progress was made: a frame was decided on, or the camera is away and the gate is known to be locked.
-    pub fn alive(&mut self) {
-        if self.watchdog_every.is_some_and(|every| self.fed.elapsed() >= every) {
+    /// Progress was made: a frame was decided on, or the camera is away and the gate is known to be locked. Says whether the
+    /// watchdog was fed with it.
+    pub fn alive(&mut self) -> bool {
+        let due = self.watchdog_every.is_some_and(|every| self.fed.elapsed() >= every);
+        if due {
             notify(&[NotifyState::Watchdog]);
             self.fed = Instant::now();
         }
+        due
     }
 
     /// Counts a frame.

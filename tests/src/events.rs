@@ -87,6 +87,7 @@ impl Event {
             "refused" => &[("reason", Value::is_string), ("track", Value::is_u64)],
             "relay" => &[("on", Value::is_boolean)],
             "camera" => &[("state", Value::is_string), ("detail", Value::is_string)],
+            "config" => &[("state", Value::is_string), ("detail", Value::is_string)],
             "gallery" => &[("people", Value::is_u64)],
             "fault" => &[("fault", Value::is_string), ("present", Value::is_boolean)],
             "lockout" => &[("present", Value::is_boolean)],

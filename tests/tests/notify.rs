@@ -24,13 +24,19 @@ impl Manager {
         }
     }
 
-    /// Waits for a message that begins like this and returns it.
+    /// Waits for a line that begins like this and returns it.
     fn wait_for(&self, begin: &str) -> String {
+        let message = self.wait_for_all(begin);
+        message.lines().find(|line| line.starts_with(begin)).unwrap().to_owned()
+    }
+
+    /// The same, with all that came with it.
+    fn wait_for_all(&self, begin: &str) -> String {
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
             let message = self.next(PATIENCE).unwrap_or_default();
-            if let Some(line) = message.lines().find(|line| line.starts_with(begin)) {
-                return line.to_owned();
+            if message.lines().any(|line| line.starts_with(begin)) {
+                return message;
             }
         }
         panic!("{begin} did not come");
@@ -67,6 +73,22 @@ fn systemd_hears_of_readiness_status_and_frames_and_of_a_daemon_that_hangs() {
     }
     let status = manager.wait_for("STATUS=");
     assert!(status.contains("locked") && status.contains("frames a second"), "{status}");
+    assert!(status.contains("; cpu; last: "), "{status}");
+    // What happened last, and when; not who.
+    while !manager.wait_for("STATUS=").contains("last: refused Unknown ") {}
+    assert!(manager.wait_for("STATUS=").contains(" s ago"));
+
+    let config = site.path("gate.toml");
+    let good = std::fs::read_to_string(&config).unwrap();
+    for (text, told) in [(format!("bad\n{good}"), true), (good, false)] {
+        std::fs::write(&config, text).unwrap();
+        daemon.signal(libc::SIGHUP);
+        let reloading = manager.wait_for_all("RELOADING=1");
+        assert!(reloading.lines().any(|line| line.starts_with("MONOTONIC_USEC=")), "{reloading}");
+        manager.wait_for("READY=1");
+        let is_told = |status: &str| status.contains("NOT in force") && status.contains("gate.toml:1:");
+        while is_told(&manager.wait_for("STATUS=")) != told {}
+    }
 
     daemon.signal(libc::SIGSTOP);
     // What was under way comes in; then there is silence for longer than systemd waits.
@@ -88,7 +110,7 @@ fn without_a_camera_the_daemon_is_alive_and_says_that_it_is_locked() {
     command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "600000");
     let daemon = gate_tests::Daemon::start(command, &site);
     manager.wait_for("READY=1");
-    while !manager.wait_for("STATUS=").contains("fault") {}
+    while !manager.wait_for("STATUS=").contains("locked by a fault: camera;") {}
     // Restarting would not bring the camera back: systemd must not be made to try.
     for _ in 0..3 {
         manager.wait_for("WATCHDOG=1");

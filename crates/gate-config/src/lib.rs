@@ -26,8 +26,8 @@ use serde::{Deserialize, Serialize};
 pub use error::{ConfigError, Fault};
 pub use schema::schema;
 pub use sections::{
-    ActiveLevel, Camera, CameraFormat, Driver, Enrol, Events, FpirUnmet, Lamps, Light, Liveness, LivenessMode, Log,
-    PolicySection, Provider, Quality, Relay, ReplayPace, SeveralFaces, Store, Vision,
+    ActiveLevel, Camera, CameraFormat, Driver, Enrol, Events, FpirUnmet, Lamps, Light, Listen, Liveness, LivenessMode,
+    Log, Metrics, PolicySection, Provider, Quality, Relay, ReplayPace, SeveralFaces, Store, Vision,
 };
 
 /// Longest configuration file that is read, bytes.
@@ -60,6 +60,8 @@ pub struct Config {
     pub store: Store,
     /// Where events are written.
     pub events: Events,
+    /// Counters for whoever watches over the gate.
+    pub metrics: Metrics,
     /// What is logged.
     pub log: Log,
     /// The folder of the file this came from; its relative paths were resolved against it. Empty without a file.

@@ -14,6 +14,9 @@ impl Config {
         if let Some(path) = self.camera.source.strip_prefix("replay:") {
             self.camera.source = format!("replay:{}", folder.join(path).display());
         }
+        if let Some(path) = self.metrics.listen.as_deref().and_then(|listen| listen.strip_prefix("unix:")) {
+            self.metrics.listen = Some(format!("unix:{}", folder.join(path).display()));
+        }
         let paths = [
             &mut self.relay.trace,
             &mut self.vision.runtime,

@@ -17,6 +17,7 @@ pub(crate) fn check(config: &Config, table: &Spanned<DeTable<'_>>) -> Vec<Note> 
     notes.camera(config);
     notes.lines(config);
     notes.times(config);
+    notes.metrics(config);
     for (section, min, max) in [
         ("quality", config.quality.min_luma, config.quality.max_luma),
         ("enrol", config.enrol.min_luma, config.enrol.max_luma),
@@ -54,6 +55,14 @@ impl Notes<'_> {
         if !known {
             let message = "\"source\" in [camera] must be \"nokhwa:INDEX\", \"v4l:/dev/videoN\" or \"replay:PATH\"";
             self.add("camera", &["source"], message.to_owned());
+        }
+    }
+
+    fn metrics(&mut self, config: &Config) {
+        if config.metrics.listen.is_some() && config.metrics.address().is_none() {
+            let message = "\"listen\" in [metrics] must be \"unix:PATH\", or a loopback address with its port, as in \
+                           \"127.0.0.1:9464\": the gate is watched from its own machine only";
+            self.add("metrics", &["listen"], message.to_owned());
         }
     }
 

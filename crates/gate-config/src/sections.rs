@@ -1,5 +1,6 @@
 //! The sections of `gate.toml`. A field's doc comment is its line of why in the schema; its range stands beside it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -519,6 +520,38 @@ pub struct Events {
     /// File for events as JSON lines, or "-" for standard output; without it they only go to the log.
     #[schemars(length(min = 1))]
     pub file: Option<PathBuf>,
+}
+
+/// `[metrics]`: counters for Prometheus. No score, no name and no id is in them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(inline)]
+pub struct Metrics {
+    /// Where they are served: unix:PATH of a socket, or a loopback address and port; without it they are not.
+    #[schemars(length(min = 1))]
+    pub listen: Option<String>,
+}
+
+/// Where metrics are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// A socket in the file system.
+    Unix(PathBuf),
+    /// A port of this machine, for nobody outside it.
+    Loopback(SocketAddr),
+}
+
+impl Metrics {
+    /// Where they are served; `None` where they are not.
+    #[must_use]
+    pub fn address(&self) -> Option<Listen> {
+        let listen = self.listen.as_deref()?;
+        if let Some(path) = listen.strip_prefix("unix:") {
+            return Some(Listen::Unix(path.into())).filter(|_| !path.is_empty());
+        }
+        let address: SocketAddr = listen.parse().ok()?;
+        (address.ip().is_loopback() && address.port() != 0).then_some(Listen::Loopback(address))
+    }
 }
 
 /// `[log]`: what is logged.

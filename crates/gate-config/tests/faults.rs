@@ -121,6 +121,18 @@ fn keys_that_contradict_each_other_are_refused() {
 }
 
 #[test]
+fn metrics_are_served_to_this_machine_only() {
+    for listen in ["0.0.0.0:9464", "192.168.1.5:9464", "[::]:9464", "127.0.0.1", "127.0.0.1:0", "unix:", "localhost:1"]
+    {
+        let told = told(&format!("[metrics]\nlisten = \"{listen}\"\n"));
+        assert!(told.starts_with("gate.toml:2:10: \"listen\" in [metrics] must be"), "{listen}: {told}");
+    }
+    for listen in ["127.0.0.1:9464", "[::1]:9464", "unix:/run/face-gate/metrics.sock", "unix:metrics.sock"] {
+        assert_eq!(faults(&format!("[metrics]\nlisten = \"{listen}\"\n")), [], "{listen}");
+    }
+}
+
+#[test]
 fn what_is_no_toml_is_placed_too() {
     assert!(told("[relay]\nline = \n").starts_with("gate.toml:2:"));
     assert!(told("[relay]\nline = 4\nline = 5\n").starts_with("gate.toml:3:"), "a key twice");
