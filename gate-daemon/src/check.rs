@@ -1,8 +1,12 @@
-//! `check`, the doctor: everything the gate needs, a line each, and what to do about what fails.
+//! `check`, the doctor: everything the gate needs, a line each, and what to do about what fails and next.
+//!
+//! Beside a running gate it touches nothing that the gate uses: its line is not opened, and a camera that is busy is in use.
 
+use crate::noted;
+use crate::walk::{Found, next};
 use anyhow::{Context, Result, bail};
 use gate_config::{FpirUnmet, LivenessMode};
-use gate_hal::{Clock, Frame, SystemClock, board, open, open_output};
+use gate_hal::{CameraSpec, Clock, Frame, OutputSpec, SystemClock, board, open, open_output};
 use gate_site::Site;
 use gate_vision::Vision;
 use serde_json::json;
@@ -25,14 +29,23 @@ struct Finding {
 /// When standard output is closed.
 pub fn check(config: Option<&Path>, store: Option<&Path>, as_json: bool) -> Result<bool> {
     let mut findings = vec![Finding { what: "board", outcome: Ok(board()) }];
+    let running = noted::running();
+    let mut found = Found { running: running.is_some(), ..Found::default() };
     match Site::load(config, store) {
         Ok(site) => {
             let file = site.file.as_ref().map_or_else(|| "built-in defaults".into(), |f| f.display().to_string());
             findings.push(Finding { what: "config", outcome: Ok(file) });
-            findings.extend(check_site(&site));
+            findings.extend(check_site(&site, running.as_ref()));
+            look_around(&site, &mut found);
         }
         Err(e) => findings.push(Finding { what: "config", outcome: Err(e.into()) }),
     }
+    found.failed = findings.iter().filter(|f| f.outcome.is_err()).map(|f| f.what).collect();
+    tell(&findings, &next(&found), as_json);
+    Ok(found.failed.is_empty())
+}
+
+fn tell(findings: &[Finding], next: &[String], as_json: bool) {
     let sound = findings.iter().all(|f| f.outcome.is_ok());
     if as_json {
         let all: Vec<_> = findings
@@ -42,20 +55,35 @@ pub fn check(config: Option<&Path>, store: Option<&Path>, as_json: bool) -> Resu
                 Err(e) => json!({"what": f.what, "ok": false, "error": format!("{e:#}")}),
             })
             .collect();
-        println!("{:#}", json!({"ok": sound, "checks": all}));
-        return Ok(sound);
+        println!("{:#}", json!({"ok": sound, "checks": all, "next": next}));
+        return;
     }
-    for finding in &findings {
+    for finding in findings {
         match &finding.outcome {
             Ok(found) => println!("ok    {:<8} {found}", finding.what),
             Err(e) => println!("FAIL  {:<8} {e:#}", finding.what),
         }
     }
     println!("{}", if sound { "all is well: the gate can run" } else { "the gate cannot run like this" });
-    Ok(sound)
+    println!("\nwhat to do next:");
+    for (number, step) in next.iter().enumerate() {
+        println!("{:>3}. {step}", number + 1);
+    }
 }
 
-fn check_site(site: &Site) -> Vec<Finding> {
+/// What the next steps depend on, beside what fails.
+fn look_around(site: &Site, found: &mut Found) {
+    let config = &site.config;
+    found.file.clone_from(&site.file);
+    found.simulated = matches!(site.relay_spec(), Ok(OutputSpec::Simulated { .. }));
+    found.replay = matches!(site.camera_spec(), Ok(CameraSpec::Replay(_)));
+    found.lamps = config.lamps.green_line.is_some() || config.lamps.red_line.is_some();
+    found.open_to_pictures = config.liveness.mode == LivenessMode::Off;
+    found.store = site.store_dir().join("people.db").exists();
+    found.people = site.open_store_read_only().ok().and_then(|store| store.check().ok()).map(|report| report.people);
+}
+
+fn check_site(site: &Site, running: Option<&(u32, OutputSpec)>) -> Vec<Finding> {
     let mut vision = site.vision();
     let runtime = match &vision {
         Ok(v) => Ok(format!("{}, {}", v.runtime_path().display(), site.vision_options().session.provider.name())),
@@ -70,14 +98,26 @@ fn check_site(site: &Site) -> Vec<Finding> {
         Err(_) => Err(anyhow::anyhow!("not tried, since the networks could not be loaded")),
     };
     let store = check_store(site, vision.as_ref().ok());
+    let camera = check_camera(site).or_else(|e| match running {
+        Some((pid, _)) if is_busy(&e) => {
+            Ok(format!("{}, in use by the running gate (process {pid})", site.config.camera.source))
+        }
+        _ => Err(e),
+    });
     vec![
         Finding { what: "runtime", outcome: runtime },
         Finding { what: "models", outcome: models },
         Finding { what: "liveness", outcome: liveness },
         Finding { what: "store", outcome: store },
-        Finding { what: "camera", outcome: check_camera(site) },
-        Finding { what: "relay", outcome: check_relay(site) },
+        Finding { what: "camera", outcome: camera },
+        Finding { what: "relay", outcome: check_relay(site, running) },
     ]
+}
+
+/// Whether the system says that somebody else has it (EBUSY), and not that this user may not. Of the makers only some keep
+/// the error's number, all of them its words.
+fn is_busy(error: &anyhow::Error) -> bool {
+    format!("{error:#}").to_lowercase().contains("resource busy")
 }
 
 fn check_models(site: &Site, vision: &mut Vision) -> Result<String> {
@@ -152,14 +192,35 @@ fn check_camera(site: &Site) -> Result<String> {
     ))
 }
 
-fn check_relay(site: &Site) -> Result<String> {
+fn check_relay(site: &Site, running: Option<&(u32, OutputSpec)>) -> Result<String> {
+    let spec = site.relay_spec()?;
+    if let Some((pid, _)) = running.filter(|(_, driven)| *driven == spec) {
+        // Opening it would lock it, in the middle of a pulse perhaps.
+        return Ok(format!("{}, in use by the running gate (process {pid})", describe(&spec)));
+    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let relay = open_output(&site.relay_spec()?, "relay", Arc::clone(&clock))?;
+    let relay = open_output(&spec, "relay", Arc::clone(&clock))?;
     let mut found = format!("{}, locked; try it with the wire off: gate-daemon relay pulse", relay.describe());
+    if running.is_some() {
+        found += "; the running gate drives another line until it is restarted";
+    }
     let light = site.light_spec()?.map(|spec| ("light", spec));
     for (name, spec) in site.lamp_specs()?.into_iter().chain(light) {
-        let lamp = open_output(&spec, name, Arc::clone(&clock))?;
-        found += &format!("; {name} lamp {}", lamp.describe());
+        match open_output(&spec, name, Arc::clone(&clock)).map_err(anyhow::Error::from) {
+            Ok(lamp) => found += &format!("; {name} lamp {}", lamp.describe()),
+            Err(e) if running.is_some() && is_busy(&e) => {
+                found += &format!("; {name} lamp in use by the running gate");
+            }
+            Err(e) => return Err(e),
+        }
     }
     Ok(found)
+}
+
+fn describe(spec: &OutputSpec) -> String {
+    match spec {
+        OutputSpec::Simulated { .. } => "simulated".into(),
+        OutputSpec::Gpiocdev { chip, line, .. } => format!("{} line {line}", chip.display()),
+        OutputSpec::Rppal { line, .. } => format!("BCM line {line}"),
+    }
 }

@@ -22,6 +22,7 @@ mod source;
 mod status;
 mod stopwatch;
 mod trace;
+mod walk;
 
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};

@@ -15,10 +15,21 @@ use std::path::{Path, PathBuf};
 
 const FILE: &str = "relay.json";
 
+/// Where the unit's RuntimeDirectory is, for those whom systemd does not tell.
+const FOLDER: &str = "/run/face-gate";
+
+/// The note: who drives which line.
+#[derive(Serialize, Deserialize)]
+struct Note {
+    pid: u32,
+    #[serde(flatten)]
+    line: Line,
+}
+
 /// An [`OutputSpec`] as it stands in the note.
 #[derive(Serialize, Deserialize)]
-#[serde(tag = "driver", rename_all = "snake_case", deny_unknown_fields)]
-enum Note {
+#[serde(tag = "driver", rename_all = "snake_case")]
+enum Line {
     Simulated { trace: Option<PathBuf> },
     Gpiocdev { chip: PathBuf, line: u32, active_low: bool },
     Rppal { line: u8, active_low: bool },
@@ -44,25 +55,43 @@ pub fn note(relay: &OutputSpec) -> Result<()> {
 /// # Errors
 /// When there is a note and it cannot be read.
 pub fn noted(folder: &Path) -> Result<Option<OutputSpec>> {
+    Ok(read(folder)?.map(|note| note.line.into()))
+}
+
+/// The gate that runs on this machine as a service, if this user can see one: its process and the line that it drives.
+pub fn running() -> Option<(u32, OutputSpec)> {
+    let note = read(&folder().unwrap_or_else(|| FOLDER.into())).ok()??;
+    // A note may outlive its writer, and a number may belong to another process by now.
+    let name = fs::read_to_string(format!("/proc/{}/comm", note.pid)).ok()?;
+    (name.trim_end() == "gate-daemon").then(|| (note.pid, note.line.into()))
+}
+
+fn read(folder: &Path) -> Result<Option<Note>> {
     let path = folder.join(FILE);
     let text = match fs::read(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         text => text.with_context(|| format!("the note {} cannot be read", path.display()))?,
     };
-    let note = serde_json::from_slice(&text).with_context(|| format!("the note {} makes no sense", path.display()))?;
-    Ok(Some(match note {
-        Note::Simulated { trace } => OutputSpec::Simulated { trace },
-        Note::Gpiocdev { chip, line, active_low } => OutputSpec::Gpiocdev { chip, line, active_low },
-        Note::Rppal { line, active_low } => OutputSpec::Rppal { line, active_low },
-    }))
+    serde_json::from_slice(&text).map(Some).with_context(|| format!("the note {} makes no sense", path.display()))
+}
+
+impl From<Line> for OutputSpec {
+    fn from(line: Line) -> Self {
+        match line {
+            Line::Simulated { trace } => OutputSpec::Simulated { trace },
+            Line::Gpiocdev { chip, line, active_low } => OutputSpec::Gpiocdev { chip, line, active_low },
+            Line::Rppal { line, active_low } => OutputSpec::Rppal { line, active_low },
+        }
+    }
 }
 
 fn write(folder: &Path, relay: &OutputSpec) -> Result<()> {
-    let note = match relay.clone() {
-        OutputSpec::Simulated { trace } => Note::Simulated { trace: trace.map(absolute) },
-        OutputSpec::Gpiocdev { chip, line, active_low } => Note::Gpiocdev { chip: absolute(chip), line, active_low },
-        OutputSpec::Rppal { line, active_low } => Note::Rppal { line, active_low },
+    let line = match relay.clone() {
+        OutputSpec::Simulated { trace } => Line::Simulated { trace: trace.map(absolute) },
+        OutputSpec::Gpiocdev { chip, line, active_low } => Line::Gpiocdev { chip: absolute(chip), line, active_low },
+        OutputSpec::Rppal { line, active_low } => Line::Rppal { line, active_low },
     };
+    let note = Note { pid: std::process::id(), line };
     let path = folder.join(FILE);
     let advice = || {
         format!(

@@ -1,0 +1,89 @@
+//! `systemctl reload`: what of a new configuration is taken up while the gate runs, and what waits for a restart.
+//!
+//! ```text
+//!  SIGHUP ──▶ loop ──wish──▶ people thread: file ──check──▶ take up ──▶ comparison, people ──▶ loop, between two frames
+//!                                              └── anything wrong: the old one is kept, and told why
+//! ```
+//!
+//! What the decider holds is taken up: [policy], [quality], the thresholds and times of [liveness], [relay] pulse_ms; and
+//! [log]. What is opened at the start stays as it is: camera, lines, networks, store, event log, metrics.
+
+use gate_config::{Config, Liveness, Relay};
+
+/// The new configuration as far as it can be taken up, and what of it waits for a restart.
+pub fn take_up(running: &Config, new: Config) -> (Config, Vec<&'static str>) {
+    // The order of pulses is the decider's; all else about the line was given to it when it was opened.
+    let relay = Relay { pulse_ms: new.relay.pulse_ms.min(running.relay.pulse_max_ms), ..running.relay.clone() };
+    // Networks are loaded at the start, and the lamp is opened then where it is asked.
+    let liveness = Liveness {
+        mode: running.liveness.mode,
+        network: running.liveness.network.clone(),
+        calibration: running.liveness.calibration.clone(),
+        ..new.liveness.clone()
+    };
+    let waits = [
+        ("[camera]", running.camera != new.camera),
+        ("[relay]", running.relay != Relay { pulse_ms: running.relay.pulse_ms, ..new.relay.clone() }),
+        ("[lamps]", running.lamps != new.lamps),
+        ("[light]", running.light != new.light),
+        ("[vision]", running.vision != new.vision),
+        ("[liveness] mode, network, calibration", liveness != new.liveness),
+        ("[store]", running.store != new.store),
+        ("[events]", running.events != new.events),
+        ("[metrics]", running.metrics != new.metrics),
+    ];
+    let taken = Config {
+        camera: running.camera.clone(),
+        relay,
+        lamps: running.lamps.clone(),
+        light: running.light.clone(),
+        vision: running.vision.clone(),
+        liveness,
+        store: running.store.clone(),
+        events: running.events.clone(),
+        metrics: running.metrics.clone(),
+        ..new
+    };
+    (taken, waits.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use gate_config::LivenessMode;
+
+    fn config(text: &str) -> Config {
+        Config::parse(text, "gate.toml").unwrap()
+    }
+
+    #[test]
+    fn what_the_decider_holds_is_taken_up_at_once() {
+        let new = config(
+            "[policy]\nfpir_target = 1e-4\nagreeing_frames = 5\n[quality]\nmin_face_px = 60\n[relay]\npulse_ms = 500\n\
+             [liveness]\nattacks_max = 1\n[log]\nlevel = \"debug\"\n[enrol]\nkeep_picture = true\n",
+        );
+        let (taken, waits) = take_up(&config(""), new.clone());
+        assert_eq!((taken, waits), (new, vec![]));
+    }
+
+    #[test]
+    fn what_is_opened_at_the_start_stays_and_is_named() {
+        let running = config("");
+        let new = config(
+            "[camera]\nfps = 30\n[relay]\nline = 5\npulse_ms = 20000\npulse_max_ms = 30000\n[lamps]\ngreen_line = 6\n\
+             [light]\nline = 7\n[vision]\nthreads = 2\n[liveness]\nmode = \"off\"\nlockout_ms = 5\n\
+             [store]\ndir = \"/s\"\n[events]\nfile = \"-\"\n[metrics]\nlisten = \"unix:/m\"\n",
+        );
+        let (taken, waits) = take_up(&running, new);
+        assert_eq!(waits.len(), 9, "{waits:?}");
+        assert_eq!(taken.relay, Relay { pulse_ms: 10_000, ..running.relay.clone() }, "no pulse beyond the old maximum");
+        assert_eq!(taken.liveness.mode, LivenessMode::Passive, "a reload switches liveness off for nobody");
+        let expected = Config {
+            relay: taken.relay.clone(),
+            liveness: Liveness { lockout_ms: 5, ..running.liveness.clone() },
+            ..running
+        };
+        assert_eq!(taken, expected);
+    }
+}
