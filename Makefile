@@ -1,12 +1,12 @@
 # Thin: each target calls cargo or a script. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build lab demo test lint bench check clean
+.PHONY: help setup build lab demo test lint bench check rig-pi clean
 FETCH = python3 scripts/fetch.py
 DENY = target/tools/bin/cargo-deny
 DENY_VERSION = 0.20.2
 
 help: ## this list
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
 
 setup: ## fetch what git does not hold (FROM=DIR: from a folder, without a network)
 	@$(FETCH) $(if $(FROM),--from "$(FROM)")
@@ -34,6 +34,10 @@ bench: build ## how long each stage takes on this machine
 
 check: build ## the doctor: config, runtime, models, store, camera, relay (CONFIG=FILE)
 	cargo run --release -p gate-daemon -- check $(if $(CONFIG),--config "$(CONFIG)")
+
+rig-pi: lab ## nightly: the arm64 gate on an emulated Pi, its pin seen from outside; 4 minutes after a cross build of 15
+	scripts/build-for.sh arm64
+	python3 tests/rig/pi/rig_pi.py
 
 clean: ## drop what was built; what set-up fetched stays (rm -r models/cache drops it too)
 	cargo clean
