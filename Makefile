@@ -1,6 +1,6 @@
 # Thin: each target calls cargo or a script. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build lab demo test lint bench check deb clean
+.PHONY: help setup build lab demo test lint bench check deb rig rig-pi clean
 FETCH = python3 scripts/fetch.py
 DENY = target/tools/bin/cargo-deny
 DENY_VERSION = 0.20.2
@@ -8,7 +8,7 @@ DEB = target/tools/bin/cargo-deb
 DEB_VERSION = 3.8.0
 
 help: ## this list
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
 
 setup: ## fetch what git does not hold (FROM=DIR: from a folder, without a network)
 	@$(FETCH) $(if $(FROM),--from "$(FROM)")
@@ -39,6 +39,14 @@ check: build ## the doctor: config, runtime, models, store, camera, relay (CONFI
 
 deb: setup $(DEB) ## the Debian package, in target/debian (ARCH=amd64 or arm64; without it for this machine)
 	scripts/package.sh $(ARCH)
+
+rig: deb ## the package on a real kernel with a virtual camera and GPIO, systemd, kill -9, power cuts (TESTS="NAME ..")
+	cargo build --workspace --bin gate-rig
+	target/debug/gate-rig $(TESTS)
+
+rig-pi: lab ## nightly: the arm64 gate on an emulated Pi, its pin seen from outside; 4 minutes after a cross build of 15
+	scripts/build-for.sh arm64
+	python3 tests/rig/pi/rig_pi.py
 
 clean: ## drop what was built; what set-up fetched stays (rm -r models/cache drops it too)
 	cargo clean

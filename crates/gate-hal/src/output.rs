@@ -250,7 +250,9 @@ impl Rppal {
         };
         let pin = rppal::gpio::Gpio::new().and_then(|gpio| gpio.get(line)).map_err(failed)?;
         let mut pin = if active_low { pin.into_output_high() } else { pin.into_output_low() };
-        pin.set_reset_on_drop(true);
+        // Left as it is driven. An input again, it would follow its pull: down on most pins, which is "on" for a relay
+        // that is active low.
+        pin.set_reset_on_drop(false);
         Ok(Self { at, pin, active_low })
     }
 }
@@ -285,7 +287,7 @@ impl Output for Rppal {
 }
 
 impl Drop for Rppal {
-    /// Before rppal makes the pin an input again: where nothing pulls it, it keeps its charge for a while.
+    /// The registers keep what they were told: the line stays driven off when the process has gone.
     fn drop(&mut self) {
         let _ = self.set(false);
     }

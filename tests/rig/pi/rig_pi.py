@@ -117,6 +117,11 @@ def on(active):
     return Pin(driven=True, high=active == "high")
 
 
+def off(active):
+    """The pin while the gate is locked: driven so, since a pin that is let go follows its pull, which locks one polarity."""
+    return Pin(driven=True, high=active != "high")
+
+
 def settings(active):
     return CONFIG if active == "high" else "/etc/face-gate/low.toml"
 
@@ -127,18 +132,22 @@ def check_pulse(pi, asked_ms, active):
     check = Check(f"pulse of {asked_ms} ms, active {active}" + (f", maximum {PULSE_MAX_MS}" if due_ms < asked_ms else ""))
     energised = on(active)
     pi.run(f"gate-daemon relay lock --config {settings(active)}")
-    check.expect(pi.pin() != energised, f"the relay is on before the pulse: the pin is {pi.pin()}")
-    pi.send(f"gate-daemon relay pulse --ms {asked_ms} --config {settings(active)}")
+    check.expect(pi.pin() == off(active), f"`relay lock` left the pin {pi.pin()}")
+    # Seen from outside, the clock of an idle processor jumps from timer to timer: this makes it tick while we look.
+    pi.run("(while usleep 20000; do :; done) & echo $! >/tmp/ticker")
+    pi.send(f"gate-daemon relay pulse --ms {asked_ms} --config {settings(active)}; code=$?; kill $(cat /tmp/ticker); (exit $code)")
     rise, coarse_rise = pi.watch(lambda pin: pin == energised, 30)
     fall, coarse_fall = pi.watch(lambda pin: pin != energised, 30)
     code, text = pi.answer()
     check.expect(code == 0, f"gate-daemon ended with {code}: {text}")
+    check.expect(pi.pin() == off(active), f"the pulse left the pin {pi.pin()}")
     length_ms, coarse_ms = (fall - rise) * 1e3, max(coarse_rise, coarse_fall) * 1e3
+    check.expect(coarse_ms < due_ms / 2, f"the pin was seen only every {coarse_ms:.0f} ms: this machine is too busy")
     check.expect(
-        due_ms - 2 * coarse_ms <= length_ms <= due_ms + SLACK_MS,
+        due_ms - coarse_ms <= length_ms <= due_ms + coarse_ms + SLACK_MS,
         f"the pin was {energised} for {length_ms:.0f} ms, {due_ms} were due",
     )
-    check.holds(f"{energised} for {length_ms:.0f} ms (seen every {coarse_ms:.0f} ms or more often), then {pi.pin()}")
+    check.holds(f"{energised} for {length_ms:.0f} ms (±{coarse_ms:.0f} ms), then {pi.pin()}")
 
 
 def check_kill(pi, active):
@@ -162,7 +171,7 @@ def check_kill(pi, active):
     code, text = pi.answer()
     pin = pi.pin()
     check.expect(code == 0, f"`{command}` ended with {code}: {text}")
-    check.expect(pin == Pin(driven=True, high=not energised.high), f"the stop path left the pin {pin}")
+    check.expect(pin == off(active), f"the stop path left the pin {pin}")
     check.expect(locked - sent <= LOCK_WITHIN_S, f"locked only {locked - sent:.2f} s after the stop path was called")
     check.holds(
         f"STAYS {energised} by itself, seen for {now - killed:.1f} s; `{command}` locks it in {(locked - sent) * 1e3:.0f} ms"
@@ -236,7 +245,7 @@ def main():
     fetch_packages(CACHE)
     with boot() as pi:
         check_board(pi)
-        for active in ("high", "low"):
+        for active in ("low", "high"):
             check_pulse(pi, 500, active)
             check_pulse(pi, 2000, active)
             check_kill(pi, active)
