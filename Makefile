@@ -22,7 +22,7 @@ lab: setup ## gate-lab, the engineer's and officer's tool, optimised, in target/
 demo: build ## set-up and the main job: people walk up, the gate opens or stays shut; report in target/demo
 	cargo run --release -p gate-daemon -- demo
 
-test: build ## everything a change must pass, but for lint
+test: $(if $(GATE_PROGRAMS),setup,build) ## everything a change must pass, but for lint and rig (GATE_PROGRAMS=DIR: try those)
 	cargo test --workspace
 
 lint: setup $(DENY) ## format, clippy, licences and bans of dependencies, systemd units
@@ -51,9 +51,9 @@ rig-pi: lab ## nightly: the arm64 gate on an emulated Pi, its pin seen from outs
 clean: ## drop what was built; what set-up fetched stays (rm -r models/cache drops it too)
 	cargo clean
 
+# Unoptimised: they work for seconds, and are made in a third of the time.
 $(DENY):
-	cargo install --locked --root target/tools cargo-deny@$(DENY_VERSION)
+	cargo install --locked --debug --root target/tools cargo-deny@$(DENY_VERSION)
 
-# Unoptimised: it works for seconds, and is made in a third of the time.
 $(DEB):
 	cargo install --locked --debug --root target/tools cargo-deb@$(DEB_VERSION)
