@@ -64,9 +64,10 @@ if [ "$(printf '%s\n' "$said" "$needs" | sort -V | tail -1)" != "$said" ]; then
     [ -n "${GLIBC_MAY_DIFFER:-}" ] || exit 1
 fi
 
+# --fast: half the time, and 4 % larger; weights do not compress.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH
-target/tools/bin/cargo-deb deb --quiet --package gate-daemon --no-build --no-strip --target "$triple" \
+target/tools/bin/cargo-deb deb --quiet --fast --package gate-daemon --no-build --no-strip --target "$triple" \
     --output "target/debian/face-gate_${version}_$arch.deb"
 if command -v lintian >/dev/null; then
     lintian --fail-on error "target/debian/face-gate_${version}_$arch.deb"

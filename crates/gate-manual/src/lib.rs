@@ -19,6 +19,9 @@ use std::path::Path;
 /// Every key with its default and one line of why: what gate.toml(5) shows.
 const EVERY_KEY: &str = include_str!("../../../config/gate.toml");
 
+/// Characters of a word that may not fit on a line of a page.
+const LONG_WORD: usize = 60;
+
 /// The arguments of a program's hidden command `manual`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ManualArgs {
@@ -60,11 +63,13 @@ pub fn write(mut command: Command, folder: &Path) -> io::Result<()> {
 fn keep_columns(page: &str) -> String {
     let mut kept = String::with_capacity(page.len() + 256);
     for line in page.lines() {
-        let in_columns = !line.starts_with('.') && line.trim_start().contains("  ");
-        if in_columns {
+        let is_text = !line.starts_with('.');
+        if is_text && line.trim_start().contains("  ") {
             kept += ".br\n";
         }
-        kept += line;
+        // An example in JSON is one long word: let it break after a comma.
+        let is_long = is_text && line.split(' ').any(|word| word.len() > LONG_WORD);
+        kept += &if is_long { line.replace(',', ",\\:") } else { line.to_owned() };
         kept.push('\n');
         if line.starts_with(".TH") {
             kept += ".na\n.nh\n";
@@ -121,13 +126,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let command = Command::new("gate")
             .about("Opens")
-            .subcommand(Command::new("run").about("Run it").after_help("Example:\ngate run   now"))
+            .subcommand(
+                Command::new("run")
+                    .about("Run it")
+                    .after_help(format!("Example:\ngate run   now\n{{{}}}", "\"a\":1,".repeat(12))),
+            )
             .subcommand(Command::new("manual").hide(true));
         write(command, folder.path()).unwrap();
         let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
         assert!(read("man/gate.1").contains("gate\\-run"));
         assert!(read("man/gate-run.1").contains("Run it"));
         assert!(read("man/gate-run.1").contains(".br\ngate run   now"));
+        assert!(read("man/gate-run.1").contains(",\\:"));
         assert!(!folder.path().join("man/gate-manual.1").exists() && !folder.path().join("man/gate-help.1").exists());
         for completions in ["bash/gate", "zsh/_gate", "fish/gate.fish"] {
             assert!(read(completions).contains("run"), "{completions}");
