@@ -161,10 +161,9 @@ impl Daemon {
             }
         }
         // Without frames the loop is still alive as long as the gate is known to be locked.
-        if !idle || !matches!(self.gate.decider().state(), State::Unlocked { .. }) {
-            if self.service.alive() {
-                self.metrics.watchdog_fed();
-            }
+        let lives = !idle || !matches!(self.gate.decider().state(), State::Unlocked { .. });
+        if lives && self.service.alive() {
+            self.metrics.watchdog_fed();
         }
         self.tell_status();
         Ok(true)

@@ -181,3 +181,18 @@ fn an_answer_is_not_good_for_a_face_that_comes_later() {
     gate.show(6_000 / FRAME_MS, 2, SCREEN);
     assert!(!gate.granted());
 }
+
+#[test]
+fn another_policy_puts_the_lamp_out_and_asks_anew() {
+    let mut gate = Gate::new(PadMode::Active);
+    while gate.lamp.is_none() {
+        gate.show(1, 1, HEAD);
+    }
+    let policy = *gate.decider.policy();
+    let actions = gate.decider.set_policy(policy, gate.now());
+    gate.take(&actions);
+    assert!(gate.lamp.is_none() && gate.decider.asked().is_none());
+    gate.show(1_500 / FRAME_MS, 1, HEAD);
+    assert!(gate.granted(), "{:?}", gate.events);
+    assert_eq!(gate.codes.len(), 2, "an answer to half a code counts for nothing");
+}
