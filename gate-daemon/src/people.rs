@@ -147,7 +147,7 @@ impl People {
     fn reconfigure(&mut self) -> Result<News> {
         let new = (self.load)()?;
         logging::filter(&new.config.log.level)?;
-        let (config, waits) = reload::take_up(&self.site.config, new.config);
+        let (config, waits) = reload::take_up(&self.site.config, new.config)?;
         let site = Site { config, file: new.file };
         let comparer = site.comparer(&self.encoder)?;
         let members = Arc::new(site.members(&site.open_store_read_only()?, &self.encoder, &comparer)?);

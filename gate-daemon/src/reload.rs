@@ -8,11 +8,15 @@
 //! What the decider holds is taken up: [policy], [quality], the thresholds and times of [liveness], [relay] pulse_ms; and
 //! [log]. What is opened at the start stays as it is: camera, lines, networks, store, event log, metrics.
 
+use anyhow::{Result, bail};
 use gate_config::{Config, Liveness, Relay};
 
 /// The new configuration as far as it can be taken up, and what of it waits for a restart.
-pub fn take_up(running: &Config, new: Config) -> (Config, Vec<&'static str>) {
-    // The order of pulses is the decider's; all else about the line was given to it when it was opened.
+///
+/// # Errors
+/// When what can be taken up contradicts what waits.
+pub fn take_up(running: &Config, new: Config) -> Result<(Config, Vec<&'static str>)> {
+    // The length of a pulse is the decider's; all else about the line was fixed when it was opened.
     let relay = Relay { pulse_ms: new.relay.pulse_ms.min(running.relay.pulse_max_ms), ..running.relay.clone() };
     // Networks are loaded at the start, and the lamp is opened then where it is asked.
     let liveness = Liveness {
@@ -44,7 +48,11 @@ pub fn take_up(running: &Config, new: Config) -> (Config, Vec<&'static str>) {
         metrics: running.metrics.clone(),
         ..new
     };
-    (taken, waits.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect())
+    let waits: Vec<_> = waits.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect();
+    if let Some(why) = taken.contradiction() {
+        bail!("it needs a restart, for {}: until then {why}", waits.join(", "));
+    }
+    Ok((taken, waits))
 }
 
 #[cfg(test)]
@@ -63,7 +71,7 @@ mod tests {
             "[policy]\nfpir_target = 1e-4\nagreeing_frames = 5\n[quality]\nmin_face_px = 60\n[relay]\npulse_ms = 500\n\
              [liveness]\nattacks_max = 1\n[log]\nlevel = \"debug\"\n[enrol]\nkeep_picture = true\n",
         );
-        let (taken, waits) = take_up(&config(""), new.clone());
+        let (taken, waits) = take_up(&config(""), new.clone()).unwrap();
         assert_eq!((taken, waits), (new, vec![]));
     }
 
@@ -75,7 +83,7 @@ mod tests {
              [light]\nline = 7\n[vision]\nthreads = 2\n[liveness]\nmode = \"off\"\nlockout_ms = 5\n\
              [store]\ndir = \"/s\"\n[events]\nfile = \"-\"\n[metrics]\nlisten = \"unix:/m\"\n",
         );
-        let (taken, waits) = take_up(&running, new);
+        let (taken, waits) = take_up(&running, new).unwrap();
         assert_eq!(waits.len(), 9, "{waits:?}");
         assert_eq!(taken.relay, Relay { pulse_ms: 10_000, ..running.relay.clone() }, "no pulse beyond the old maximum");
         assert_eq!(taken.liveness.mode, LivenessMode::Passive, "a reload switches liveness off for nobody");
@@ -85,5 +93,13 @@ mod tests {
             ..running
         };
         assert_eq!(taken, expected);
+    }
+
+    #[test]
+    fn what_contradicts_that_which_waits_is_not_taken_up() {
+        // 50 ms hold three frames at 60 a second, and the camera gives 15 until the restart.
+        let new = config("[camera]\nfps = 60\n[policy]\nwindow_ms = 50\n");
+        let why = take_up(&config(""), new).unwrap_err().to_string();
+        assert!(why.contains("restart, for [camera]") && why.contains("\"window_ms\" in [policy]"), "{why}");
     }
 }

@@ -212,4 +212,16 @@ mod tests {
         std::fs::write(&socket, "a file").unwrap();
         assert!(start().is_err(), "nothing else is taken away, either");
     }
+
+    #[test]
+    fn loopback_is_served_too() {
+        // A port that was free a moment ago.
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let _server = Scrape::start(&Listen::Loopback(address), Arc::new(Metrics::new("cpu", Arc::default()))).unwrap();
+        let mut client = TcpStream::connect(address).unwrap();
+        client.write_all(b"GET /metrics?x=1 HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("# EOF\n"), "{answer}");
+    }
 }

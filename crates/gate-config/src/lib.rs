@@ -113,6 +113,16 @@ impl Config {
         Ok(config)
     }
 
+    /// What contradicts itself in a configuration that was put together from several, if anything. One that was loaded never
+    /// does.
+    #[must_use]
+    pub fn contradiction(&self) -> Option<String> {
+        let table = toml::de::DeTable::parse("").ok()?;
+        let notes = rules::check(self, &table);
+        let messages: Vec<_> = notes.into_iter().map(|note| note.message).collect();
+        (!messages.is_empty()).then(|| messages.join("; "))
+    }
+
     /// The core's policy, with the threshold in force: `tau` as set here, or as derived from `fpir_target`. How liveness scores
     /// are distributed stands on the network's card: the core's stand-in is there until that is loaded.
     #[must_use]
