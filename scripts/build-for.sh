@@ -54,7 +54,7 @@ build() {
 check_glibc() {
     local file newer newest
     for file in "$@"; do
-        newest=$(readelf --wide --dyn-syms "$file" | grep -oE 'GLIBC_[0-9.]+' | sort -uV | tail -n 1)
+        newest=$(readelf --wide --dyn-syms "$file" | { grep -oE 'GLIBC_[0-9.]+' || true; } | sort -uV | tail -n 1)
         newer=$(readelf --wide --dyn-syms "$file" | awk -v limit="$GLIBC" '
             match($0, /[^ ]+@+GLIBC_[0-9.]+/) {
                 symbol = substr($0, RSTART, RLENGTH)

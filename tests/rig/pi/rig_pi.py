@@ -258,7 +258,7 @@ if __name__ == "__main__":
     try:
         main()
     except Trouble as trouble:
-        sys.exit(f"FAIL  {trouble}\nrig-pi: failed; the Pi's console is in target/rig-pi/console.log")
+        sys.exit(f"FAIL  {trouble}\nrig-pi: failed (what the Pi said, if it was up: target/rig-pi/console.log)")
     except subprocess.TimeoutExpired as late:
         sys.exit(f"FAIL  {late.cmd[0]} took more than {late.timeout} s")
     except KeyboardInterrupt:
