@@ -18,7 +18,7 @@ pub const FPS: u32 = 15;
 /// Somebody comes, stays, and goes.
 fn visit(portrait: Portrait) -> Scene {
     let there = Look::new(portrait, 130.0);
-    Scene::new().walk_up(1_200, 60.0, there).stay(2_500, &[there]).leave(300, there)
+    Scene::new().walk_up(1_000, 60.0, there).stay(1_500, &[there]).leave(300, there)
 }
 
 /// Somebody stands there; played again and again.
@@ -30,7 +30,7 @@ fn stands(portrait: Portrait) -> Scene {
 /// The photograph is brought near, held there, and taken away.
 fn held_up(species: Species) -> Scene {
     let there = Look::new(Portrait::Obama2, 110.0).on(species);
-    Scene::new().nobody(300).walk_up(1_000, 70.0, there).stay(2_500, &[there])
+    Scene::new().nobody(300).walk_up(1_000, 70.0, there).stay(2_000, &[there])
 }
 
 /// Renders all clips into `folder`; those that are there stay.

@@ -3,7 +3,7 @@
 use crate::clips;
 use crate::cuts;
 use crate::guest::TESTS;
-use crate::machine::{Machine, Parts, make_disk};
+use crate::machine::{Machine, Parts, changes, make_disk};
 use crate::report::{self, Outcome};
 use anyhow::{Context, Result, ensure};
 use gate_tests::programs::{models, root};
@@ -152,15 +152,15 @@ fn guest(shop: &Workshop, only: &[String]) -> Result<(Vec<Outcome>, String)> {
     if !TESTS.iter().any(|(name, _)| is_wanted(only, name)) {
         return Ok((Vec::new(), String::new()));
     }
-    let (disk, changes) = (shop.dir.join("guest.img"), shop.dir.join("guest.changes"));
+    let (disk, changes) = (shop.dir.join("guest.img"), changes(&shop.dir, "guest"));
     make_disk(&shop.root, &disk, 1_536)?;
-    let _ = fs::remove_file(&changes);
     let machine = Machine::start(&Parts {
         kernel: &shop.kernel,
         disk: &disk,
         changes: &changes,
         shared: &shop.shared,
         init: "/lib/systemd/systemd",
+        more: &[],
         memory_mib: 1_024,
         cores: 2,
     })?;

@@ -19,6 +19,8 @@ pub struct Parts<'a> {
     pub shared: &'a Path,
     /// What runs first in the guest.
     pub init: &'a str,
+    /// More for the kernel's command line.
+    pub more: &'a [&'a str],
     /// Memory, MiB.
     pub memory_mib: u32,
     /// Cores.
@@ -42,6 +44,7 @@ impl Machine {
             .args(["root=/dev/ubda", "rw", "quiet", "panic=1", "con=null", "con0=null,fd:1"])
             .arg(format!("init={}", parts.init))
             .arg(format!("rig.shared={}", parts.shared.display()))
+            .args(parts.more)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -92,6 +95,15 @@ impl Drop for Machine {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A file for a machine's changes to its disk, in memory where that can be: a real disk would write all of it.
+pub fn changes(dir: &Path, name: &str) -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let dir = if memory.is_dir() { memory } else { dir };
+    let file = dir.join(format!("face-gate-rig-{}-{name}", std::process::id()));
+    let _ = std::fs::remove_file(&file);
+    file
 }
 
 /// Makes a disk of `mib` from a folder.

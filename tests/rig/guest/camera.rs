@@ -77,7 +77,17 @@ impl Camera {
     fn plug_as(&mut self, fourcc: &[u8; 4], width_px: u32, height_px: u32) {
         self.unplug();
         let device = Device::with_path(&self.node).unwrap_or_else(|e| panic!("{}: {e}", self.node.display()));
-        let got = device.set_format(&Format::new(width_px, height_px, FourCC::new(fourcc))).unwrap();
+        let wanted = Format::new(width_px, height_px, FourCC::new(fourcc));
+        // The gate looks again and again whether there is a camera; in such a moment the format is the old one's.
+        let start = Instant::now();
+        let got = loop {
+            let got = device.set_format(&wanted).unwrap();
+            if (got.fourcc, got.width, got.height) == (wanted.fourcc, width_px, height_px) {
+                break got;
+            }
+            assert!(start.elapsed() < Duration::from_secs(5), "the loopback stays at {got}");
+            sleep(Duration::from_millis(20));
+        };
         let size = if got.size > 0 { got.size as usize } else { (width_px * height_px) as usize };
         let (stop, doing) = (Arc::new(Mutex::new(false)), Arc::clone(&self.doing));
         let ends = Arc::clone(&stop);

@@ -14,7 +14,7 @@ use toml::{Table, toml};
 /// Within this long after the gate's death its line is off: the promise is a second.
 const OFF: Duration = Duration::from_secs(1);
 /// How often the gate is killed.
-const KILLS: usize = 6;
+const KILLS: usize = 4;
 
 /// Insists that the line is off soon, and stays so.
 #[track_caller]

@@ -1,9 +1,9 @@
 //! What goes wrong with a camera: nothing opens meanwhile, it is told, and it is over by itself.
 
-use super::gate::{mark, property, sh, since, systemctl, wait, wait_event, wait_ready};
-use super::{Rig, load_loopback};
+use super::gate::{mark, pid, property, sh, since, systemctl, wait, wait_event, wait_ready};
+use super::{NODE, Rig, load_loopback};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use toml::Table;
@@ -19,6 +19,24 @@ fn back(before: usize, since: Instant) -> String {
 fn lost(before: usize) {
     wait_event(before, "the camera's loss", |event| event.is_camera("lost"));
     wait_event(before, "the fault", |event| event.is_fault("camera", true));
+}
+
+/// Takes the camera away until the gate has let it go: a loopback keeps its format as long as somebody has it open.
+#[track_caller]
+fn swapped(rig: &mut Rig) {
+    let before = mark();
+    rig.camera.unplug();
+    wait_event(before, "the camera's loss", |event| event.is_camera("lost"));
+    wait_let_go();
+}
+
+#[track_caller]
+fn wait_let_go() {
+    let holds = || {
+        let open = fs::read_dir(format!("/proc/{}/fd", pid())).into_iter().flatten().flatten();
+        open.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|path| path == Path::new(NODE))
+    };
+    wait("the gate lets the camera go", || !holds());
 }
 
 pub fn absent_then_plugged(rig: &mut Rig) -> String {
@@ -98,20 +116,14 @@ pub fn stalls(rig: &mut Rig) -> String {
 
 pub fn changes_format(rig: &mut Rig) -> String {
     let edges = rig.wire.mark();
-    // A loopback keeps its format as long as somebody reads: the other camera comes when the gate has let the first one go.
     for (fourcc, width_px, height_px) in [(b"GREY", 320, 240), (b"YUYV", 1280, 720)] {
-        let before = mark();
-        rig.camera.unplug();
-        lost(before);
+        swapped(rig);
         let before = mark();
         rig.camera.plug_junk(fourcc, width_px, height_px);
         let size = format!("{width_px}x{height_px}");
         wait_event(before, "the other format", |e| e.is_camera("opened") && e.text("detail").contains(&size));
-        sleep(Duration::from_millis(500));
     }
-    let before = mark();
-    rig.camera.unplug();
-    lost(before);
+    swapped(rig);
     let before = mark();
     rig.camera.plug();
     let told = back(before, Instant::now());
@@ -125,18 +137,18 @@ pub fn garbage(rig: &mut Rig) -> String {
     rig.camera.give_junk();
     sleep(Duration::from_secs(2));
     // Noise in a format that has to be decoded.
-    let before = mark();
-    rig.camera.unplug();
-    lost(before);
+    swapped(rig);
     let before = mark();
     rig.camera.plug_junk(b"MJPG", 640, 480);
-    sleep(Duration::from_secs(4));
+    wait_event(before, "what is wrong with it", |event| event.is_camera("lost"));
     let reasons: Vec<String> = since(before)
         .iter()
         .filter(|event| event.is_camera("lost"))
         .map(|event| event.text("detail").to_owned())
         .collect();
     assert_eq!(rig.wire.openings(edges), 0);
+    rig.camera.unplug();
+    wait_let_go();
     let before = mark();
     rig.camera.plug();
     let told = back(before, Instant::now());
