@@ -1,9 +1,10 @@
 //! Disks and clocks.
 
 use super::door::SOON;
-use super::gate::{journal_mark, mark, pid, sh, since, tool, wait_event, wait_ready, wait_told};
+use super::gate::{EVENTS, journal_mark, mark, pid, sh, since, tool, wait_event, wait_ready, wait_told};
 use super::{PULSE_MS, Rig, shared};
 use std::fs;
+use std::io::Write;
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 use toml::toml;
@@ -11,6 +12,7 @@ use toml::toml;
 const DIR: &str = "/var/lib/face-gate";
 
 pub fn disk_full(rig: &mut Rig) -> String {
+    let before = mark();
     // A small disk of its own, so that the guest itself goes on.
     sh(&format!(
         "systemctl stop gate-daemon && mkdir -p /run/rig && cp -a {DIR} /run/rig/kept && mount -t tmpfs -o size=3M,mode=0700 \
@@ -18,6 +20,8 @@ pub fn disk_full(rig: &mut Rig) -> String {
     ))
     .done();
     wait_ready(0);
+    wait_event(before, "the first frame", |event| event.is_camera("opened"));
+    fill_the_last_page();
     let (told, people) = (journal_mark(), tool(&["list", "--json"]).done());
     sh(&format!("dd if=/dev/zero of={DIR}/filler bs=4k; sync"));
     let answer = tool(&["add", "--id", "ben", "--name", "Ben", shared("samples/biden.jpg").to_str().unwrap()]);
@@ -35,6 +39,18 @@ pub fn disk_full(rig: &mut Rig) -> String {
     sh(&format!("systemctl stop gate-daemon && umount {DIR} && systemctl start gate-daemon")).done();
     wait_ready(0);
     "she is let in; told; enrolling is refused and loses nobody; written again when there is room".into()
+}
+
+/// A file's last page is the file's own, full disk or not: its room is taken by blanks behind the last event, which are
+/// no part of it.
+fn fill_the_last_page() {
+    const PAGE: usize = 4096;
+    let text = fs::read_to_string(EVENTS).unwrap();
+    let last = text.lines().next_back().unwrap();
+    let room = PAGE - text.len() % PAGE;
+    let room = if room > last.len() { room } else { room + PAGE };
+    let line = format!("{last:<width$}\n", width = room - 1);
+    fs::File::options().append(true).open(EVENTS).unwrap().write_all(line.as_bytes()).unwrap();
 }
 
 pub fn read_only(rig: &mut Rig) -> String {
@@ -74,7 +90,7 @@ pub fn damaged(rig: &mut Rig) -> String {
     sleep(rig.camera.length("ana") + Duration::from_millis(PULSE_MS));
     assert_eq!(rig.wire.openings(edges), openings, "it opens by a store that it cannot read");
     let before = mark();
-    sh(&format!("systemctl stop gate-daemon; rm -rf {DIR}/people.db* ; cp -a /run/store-kept/. {DIR}/; systemctl start gate-daemon"))
+    sh(&format!("systemctl stop gate-daemon; rm -rf {DIR}/people.db* ; cp -a /run/store-kept/people.* {DIR}/; systemctl start gate-daemon"))
         .done();
     wait_ready(0);
     wait_event(before, "the gallery", |event| event.kind() == "gallery");
@@ -111,7 +127,7 @@ pub fn clock_stepped(rig: &mut Rig) -> String {
     sleep(rig.camera.length("ana"));
     step(-3 * HOURS);
     let after = after(rig);
-    tool(&["set", "ana", "--valid-until", "never"]).done();
+    tool(&["set", "ana", "--valid-until", "none"]).done();
     assert_eq!(rig.wire.openings(edges), 3);
     format!("pulse {pulse} ms of 1500 across a step of {} h; before: {}; after: {after} ms", 3 * HOURS, before.told())
 }
