@@ -78,6 +78,6 @@ fn yuyv(picture: &RgbImage) -> Vec<u8> {
 pub fn read(folder: &Path, name: &str) -> Vec<Vec<u8>> {
     let path = folder.join(format!("{name}.yuyv"));
     let bytes = fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    assert!(!bytes.is_empty() && bytes.len() % FRAME_BYTES == 0, "{} holds no whole frames", path.display());
+    assert!(!bytes.is_empty() && bytes.len().is_multiple_of(FRAME_BYTES), "{} holds no whole frames", path.display());
     bytes.chunks_exact(FRAME_BYTES).map(<[u8]>::to_vec).collect()
 }

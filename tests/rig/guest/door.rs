@@ -1,6 +1,6 @@
 //! Who gets in and who does not.
 
-use super::gate::{journal_mark, mark, property, scrape, since, systemctl, tool, wait_event, wait_told};
+use super::gate::{journal_mark, mark, property, scrape, sh, since, systemctl, tool, wait_event, wait_told};
 use super::{PULSE_MAX_MS, PULSE_MS, Rig, shared};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -142,4 +142,16 @@ pub fn metrics_and_status(rig: &mut Rig) -> String {
     }
     assert!(!scraped.contains("ana"), "{scraped}");
     status
+}
+
+/// Over everything that has happened to the gate until now.
+pub fn every_opening_was_granted(rig: &mut Rig) -> String {
+    // The journal and not the event log: that one was full, read-only and put back meanwhile.
+    let journal = sh("journalctl -q --no-pager -o cat -t gate-daemon").done();
+    let granted = journal.lines().filter(|line| *line == "granted").count();
+    let openings = rig.wire.openings(0);
+    assert!(openings <= granted, "the line went on {openings} times, for {granted} grants");
+    let longest = rig.wire.pulses().into_iter().max().unwrap_or_default();
+    assert!(longest <= Duration::from_millis(PULSE_MAX_MS), "the line was on for {longest:?}");
+    format!("{openings} openings, {granted} grants; the longest {} ms", longest.as_millis())
 }

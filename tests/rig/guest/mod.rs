@@ -61,6 +61,7 @@ pub const TESTS: &[Test] = &[
     ("reload_keeps_frames_and_refuses_bad_configuration", door::reload),
     ("metrics_and_status_tell_what_happens", door::metrics_and_status),
     ("upgrade_keeps_people_and_configuration", package::upgrades),
+    ("every_opening_had_its_grant", door::every_opening_was_granted),
     ("remove_keeps_and_purge_forgets", package::removed_and_purged),
 ];
 
