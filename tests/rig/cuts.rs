@@ -26,7 +26,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// The test's name.
 pub const NAME: &str = "power_cuts_lose_nothing_acknowledged";
 /// From power on until the guest has shown its people.
-const BOOT_MAX: Duration = Duration::from_secs(60);
+const BOOT_MAX: Duration = Duration::from_secs(120);
 /// In each round of so many the gate runs as well and writes events; there are more acts then.
 const EVENTS_EVERY: usize = 5;
 /// The power goes after less than so many acknowledged acts...

@@ -14,7 +14,7 @@ const CONFIG: &str = "/etc/face-gate/gate.toml";
 /// Where the rig lets the gate write its events.
 pub const EVENTS: &str = "/var/lib/face-gate/events.jsonl";
 /// How long anything may take that is bound to happen. Far more than it takes: a slow machine fails no test.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// What a program has answered.
