@@ -3,7 +3,7 @@
 use crate::daemon::Daemon;
 use crate::events::{Log, RelayChange, relay_trace};
 use crate::programs::{enroll_tool, gate_daemon, models, sample};
-use crate::scene::Scene;
+use crate::scene::{Look, Portrait, Scene};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -108,11 +108,43 @@ impl Site {
     /// Puts keys into the configuration; what it has already is replaced.
     #[must_use]
     pub fn with(mut self, keys: Table) -> Self {
-        for (name, value) in keys {
-            let toml::Value::Table(value) = value else { panic!("`{name}` is in no section") };
-            section(&mut self.config, &name).extend(value);
-        }
+        put(&mut self.config, keys);
         self
+    }
+
+    /// The camera shows its frames in true time, again and again.
+    #[must_use]
+    pub fn looping(self) -> Self {
+        self.with(toml! {
+            [camera]
+            replay_pace = "real"
+            replay_loop = true
+        })
+    }
+
+    /// A grant opens for a minute: longer than any test waits, so that no pulse ends by itself.
+    #[must_use]
+    pub fn with_long_pulses(self) -> Self {
+        self.with(toml! {
+            [relay]
+            pulse_ms = 60000
+            pulse_max_ms = 60000
+        })
+    }
+
+    /// One person comes and goes without end, and is quickly let in or refused again.
+    #[must_use]
+    pub fn busy(self) -> Self {
+        let site = self.looping().with(toml! {
+            [relay]
+            pulse_ms = 300
+            [policy]
+            refuse_after_ms = 300
+            regrant_after_ms = 600
+            track_lost_ms = 200
+        });
+        Scene::new().stay(1_400, &[Look::new(Portrait::Obama2, 130.0)]).nobody(400).write(&site.path("frames"));
+        site
     }
 
     /// A path in the site's folder.
@@ -225,6 +257,17 @@ impl Played {
         assert!(last.is_camera("ended") || last.is_relay(false), "{:#?}", self.log);
         let on = self.log.all(|event| event.kind() == "relay").last().is_some_and(|event| event.is_relay(true));
         assert!(!on && !self.relay.last().unwrap().on, "left unlocked: {:#?} {:#?}", self.log, self.relay);
+    }
+}
+
+/// Puts keys into a configuration; what it has already is replaced.
+///
+/// # Panics
+/// When a key is in no section.
+pub fn put(config: &mut Table, keys: Table) {
+    for (name, value) in keys {
+        let toml::Value::Table(value) = value else { panic!("`{name}` is in no section") };
+        section(config, &name).extend(value);
     }
 }
 

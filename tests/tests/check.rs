@@ -61,14 +61,7 @@ fn a_new_site_is_walked_step_by_step() {
 
 #[test]
 fn beside_a_running_gate_nothing_is_touched_and_nothing_fails() {
-    let site = Site::enrolled().with(toml! {
-        [camera]
-        replay_pace = "real"
-        replay_loop = true
-        [relay]
-        pulse_ms = 60000
-        pulse_max_ms = 60000
-    });
+    let site = Site::enrolled().looping().with_long_pulses();
     Scene::new().stay(1_000, &[Look::new(Portrait::Obama3, 120.0)]).write(&site.path("frames"));
     let run = site.path("run");
     fs::create_dir(&run).unwrap();

@@ -43,14 +43,7 @@ fn the_waiting_person_would_be_let_in() {
 
 #[test]
 fn a_daemon_killed_in_a_pulse_is_locked_by_the_stop_path() {
-    let site = somebody_waits().with(toml! {
-        [camera]
-        replay_pace = "real"
-        replay_loop = true
-        [relay]
-        pulse_ms = 60000
-        pulse_max_ms = 60000
-    });
+    let site = somebody_waits().looping().with_long_pulses();
     let mut daemon = site.start(&[]);
     daemon.wait_for(0, "the pulse", |event| event.is_relay(true));
     daemon.kill();
@@ -63,14 +56,7 @@ fn a_daemon_killed_in_a_pulse_is_locked_by_the_stop_path() {
 
 #[test]
 fn the_stop_path_locks_the_line_that_was_driven_whatever_the_configuration_says_by_then() {
-    let site = somebody_waits().with(toml! {
-        [camera]
-        replay_pace = "real"
-        replay_loop = true
-        [relay]
-        pulse_ms = 60000
-        pulse_max_ms = 60000
-    });
+    let site = somebody_waits().looping().with_long_pulses();
     let run = site.path("run");
     fs::create_dir(&run).unwrap();
     let mut command = site.daemon(&["run"]);

@@ -5,30 +5,11 @@ use gate_tests::daemon::PATIENCE;
 use gate_tests::programs::sample;
 use gate_tests::{Daemon, Event, Look, Portrait, Scene, Site};
 use std::time::Duration;
-use toml::toml;
 
 /// The promise.
 const NOTICED_WITHIN: Duration = Duration::from_secs(1);
 /// A new track, its evidence, and the time that a reason must stand, on top of it.
 const ACTED_ON_WITHIN: Duration = Duration::from_secs(3);
-
-/// A gate where one person comes and goes without end.
-fn busy_gate() -> Site {
-    let site = Site::empty().with(toml! {
-        [camera]
-        replay_pace = "real"
-        replay_loop = true
-        [relay]
-        pulse_ms = 300
-        [policy]
-        refuse_after_ms = 300
-        regrant_after_ms = 600
-        track_lost_ms = 200
-    });
-    let person = Look::new(Portrait::Obama2, 130.0);
-    Scene::new().stay(1_400, &[person]).nobody(400).write(&site.path("frames"));
-    site
-}
 
 /// Changes the store with the staff's tool, and sees the gate notice it and act on it.
 fn change(site: &Site, daemon: &mut Daemon, args: &[&str], people: u64, then: impl Fn(&Event) -> bool) -> Event {
@@ -46,7 +27,7 @@ fn change(site: &Site, daemon: &mut Daemon, args: &[&str], people: u64, then: im
 
 #[test]
 fn who_is_enrolled_suspended_expired_or_erased_counts_at_once() {
-    let site = busy_gate();
+    let site = Site::empty().busy();
     let mut daemon = site.start(&[]);
     daemon.wait_for(0, "the stranger's refusal", |event| event.is_refused("Unknown"));
 
@@ -74,14 +55,7 @@ fn who_is_enrolled_suspended_expired_or_erased_counts_at_once() {
 #[test]
 fn a_stop_in_the_middle_of_a_pulse_locks_first() {
     // A pulse that cannot be over by itself while the test runs.
-    let site = Site::enrolled().with(toml! {
-        [camera]
-        replay_pace = "real"
-        replay_loop = true
-        [relay]
-        pulse_ms = 60000
-        pulse_max_ms = 60000
-    });
+    let site = Site::enrolled().looping().with_long_pulses();
     assert!(PATIENCE < Duration::from_secs(60));
     Scene::new().stay(1_000, &[Look::new(Portrait::Obama3, 120.0)]).write(&site.path("frames"));
     for signal in [libc::SIGTERM, libc::SIGINT] {

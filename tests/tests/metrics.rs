@@ -63,10 +63,7 @@ fn names_in(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn what_monitoring_sees_agrees_with_the_event_log_and_names_nobody() {
-    let site = Site::enrolled().with(toml! {
-        [camera]
-        replay_pace = "real"
-        replay_loop = true
+    let site = Site::enrolled().looping().with(toml! {
         [relay]
         pulse_ms = 300
         [policy]
@@ -109,10 +106,7 @@ fn what_monitoring_sees_agrees_with_the_event_log_and_names_nobody() {
 
 #[test]
 fn the_ready_made_board_asks_for_what_the_gate_exports_and_for_all_of_it() {
-    let site = Site::enrolled().with(toml! {
-        [camera]
-        replay_pace = "real"
-        replay_loop = true
+    let site = Site::enrolled().looping().with(toml! {
         [metrics]
         listen = "unix:metrics.sock"
     });

@@ -7,7 +7,6 @@ use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use toml::toml;
 
 /// systemd's end of the socket.
 struct Manager(UnixDatagram);
@@ -45,11 +44,7 @@ impl Manager {
 
 #[test]
 fn systemd_hears_of_readiness_status_and_frames_and_of_a_daemon_that_hangs() {
-    let site = Site::enrolled().with(toml! {
-        [camera]
-        replay_pace = "real"
-        replay_loop = true
-    });
+    let site = Site::enrolled().looping();
     Scene::new().stay(600, &[Look::new(Portrait::Biden, 100.0)]).write(&site.path("frames"));
     let socket = site.path("notify");
     let manager = Manager(UnixDatagram::bind(&socket).unwrap());

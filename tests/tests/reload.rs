@@ -1,27 +1,9 @@
 //! `systemctl reload`: another policy comes into force on the running gate; a bad one does not.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use gate_tests::{Daemon, Event, Look, Portrait, Scene, Site};
+use gate_tests::{Daemon, Event, Site};
 use serde_json::Value;
 use std::fs;
-use toml::toml;
-
-/// A gate where the enrolled person comes and goes without end.
-fn busy_gate() -> Site {
-    let site = Site::enrolled().with(toml! {
-        [camera]
-        replay_pace = "real"
-        replay_loop = true
-        [relay]
-        pulse_ms = 300
-        [policy]
-        refuse_after_ms = 300
-        regrant_after_ms = 600
-        track_lost_ms = 200
-    });
-    Scene::new().stay(1_400, &[Look::new(Portrait::Obama2, 130.0)]).nobody(400).write(&site.path("frames"));
-    site
-}
 
 /// Edits the configuration, asks for a reload, and waits until it is told what became of it.
 fn reload(site: &Site, daemon: &mut Daemon, edit: impl Fn(String) -> String) -> Event {
@@ -43,7 +25,7 @@ fn next_pulse_ms(site: &Site, daemon: &mut Daemon) -> u64 {
 
 #[test]
 fn another_policy_comes_into_force_without_a_dropped_frame_and_a_bad_one_is_not_taken() {
-    let site = busy_gate();
+    let site = Site::enrolled().busy();
     let trace = site.path("trace.jsonl");
     let mut daemon = site.start(&["--trace", trace.to_str().unwrap()]);
     assert_eq!(next_pulse_ms(&site, &mut daemon), 300);
@@ -78,7 +60,7 @@ fn another_policy_comes_into_force_without_a_dropped_frame_and_a_bad_one_is_not_
 
 #[test]
 fn another_risk_is_weighed_at_once_and_people_get_the_threshold_that_it_calls_for() {
-    let site = busy_gate();
+    let site = Site::enrolled().busy();
     let mut daemon = site.start(&[]);
     daemon.wait_for(0, "a grant", |event| event.is_granted("obama"));
     let unmet = "\n[policy]\nfpir_target = 1e-15\nfpir_unmet = \"refuse\"\n";

@@ -97,17 +97,15 @@ fn a_risk_that_cannot_be_kept_warns_or_keeps_the_gate_locked() {
 #[test]
 fn a_gate_that_refused_arms_when_people_leave_and_locks_when_too_many_come() {
     // At FMR 1e-2 and no further, one reference keeps FPIR 1e-2 and two do not.
-    let site = calibrated(&calibration("distance", &encoder_sha256(), &[(1e-2, 1.2), (1e-1, 1.3)])).with(toml! {
-        [camera]
-        replay_pace = "real"
-        replay_loop = true
-        [policy]
-        fpir_target = 1e-2
-        fpir_unmet = "refuse"
-        regrant_after_ms = 300
-        [relay]
-        pulse_ms = 300
-    });
+    let site =
+        calibrated(&calibration("distance", &encoder_sha256(), &[(1e-2, 1.2), (1e-1, 1.3)])).looping().with(toml! {
+            [policy]
+            fpir_target = 1e-2
+            fpir_unmet = "refuse"
+            regrant_after_ms = 300
+            [relay]
+            pulse_ms = 300
+        });
     assert!(PATIENCE.as_secs() >= 10);
     let mut daemon = site.start(&[]);
     daemon.wait_for(0, "the grant", |event| event.is_granted("obama"));

@@ -11,10 +11,7 @@ use toml::toml;
 
 /// A gate whose one enrolled person comes and goes without end.
 fn busy_gate() -> (Site, Daemon) {
-    let site = Site::enrolled().with(toml! {
-        [camera]
-        replay_pace = "real"
-        replay_loop = true
+    let site = Site::enrolled().looping().with(toml! {
         [relay]
         pulse_ms = 300
         [policy]
