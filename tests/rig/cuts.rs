@@ -151,7 +151,7 @@ fn once(parts: &Parts<'_>, known: &mut Acknowledged, acts: u64, after: Duration)
             let last = console.iter().rev().take(6).rev().cloned().collect::<Vec<_>>().join(" | ");
             bail!("the machine did not come up: {last}");
         };
-        match line.strip_prefix("CUT ").map(|told| told.split_once(' ').unwrap_or((told, ""))) {
+        match told(&line) {
             Some(("list", list)) => compare(known, list)?,
             Some(("events", count)) => {
                 let count: u64 = count.parse().context("the number of events")?;
@@ -179,9 +179,14 @@ fn once(parts: &Parts<'_>, known: &mut Acknowledged, acts: u64, after: Duration)
     Ok(())
 }
 
+/// What the guest tells in a line of its console: a word, and what belongs to it.
+fn told(line: &str) -> Option<(&str, &str)> {
+    line.strip_prefix("CUT ").map(|told| told.split_once(' ').unwrap_or((told, "")))
+}
+
 /// Takes in what the guest tells while it works.
 fn acknowledge(known: &mut Acknowledged, line: &str) -> Result<()> {
-    match line.strip_prefix("CUT ").map(|told| told.split_once(' ').unwrap_or((told, ""))) {
+    match told(line) {
         Some(("try", act)) => known.open = Act::parse(act),
         Some(("ack", act)) => {
             let act = Act::parse(act).context("an act")?;

@@ -1,5 +1,6 @@
 //! The camera before which things happen: a v4l2loopback device that shows what this thread writes into it.
 
+use super::Random;
 use crate::clips::{FPS, HEIGHT_PX, WIDTH_PX, read};
 use std::collections::HashMap;
 use std::io::Write;
@@ -147,7 +148,7 @@ impl Camera {
 
 /// Writes a frame at each tick until it shall stop.
 fn feed(mut device: Device, size: usize, doing: &Mutex<Doing>, stop: &Mutex<bool>, nobody: &Clip) {
-    let mut noise = Noise(0x1234_5678_9abc_def1);
+    let mut noise = Random(1);
     let mut junk = vec![0; size];
     let mut next = Instant::now();
     while !*stop.lock().unwrap() {
@@ -173,19 +174,5 @@ fn feed(mut device: Device, size: usize, doing: &Mutex<Doing>, stop: &Mutex<bool
         }
         next += Duration::from_secs(1) / FPS;
         sleep(next.saturating_duration_since(Instant::now()));
-    }
-}
-
-/// Bytes without sense (xorshift).
-struct Noise(u64);
-
-impl Noise {
-    fn fill(&mut self, bytes: &mut [u8]) {
-        for chunk in bytes.chunks_mut(8) {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            chunk.copy_from_slice(&self.0.to_le_bytes()[..chunk.len()]);
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! The installed gate as its owner sees it: systemctl, journal, configuration, event log, the staff's tool.
 
+use gate_tests::site::put;
 use gate_tests::{Event, Log};
 use std::fs;
 use std::path::Path;
@@ -55,11 +56,7 @@ pub fn tool(args: &[&str]) -> Answer {
 /// Writes the configuration: the rig's own with these keys over it.
 pub fn configure(base: &Table, keys: Table) {
     let mut config = base.clone();
-    for (section, value) in keys {
-        let toml::Value::Table(value) = value else { panic!("`{section}` is in no section") };
-        let into = config.entry(section).or_insert_with(|| Table::new().into());
-        into.as_table_mut().unwrap().extend(value);
-    }
+    put(&mut config, keys);
     fs::write(CONFIG, toml::to_string(&config).unwrap()).unwrap();
 }
 

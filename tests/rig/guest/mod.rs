@@ -85,11 +85,22 @@ pub struct Random(pub u64);
 impl Random {
     /// A number below `end`.
     pub fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    /// Bytes without sense.
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
+        }
+    }
+
+    fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % end
+        z ^ (z >> 31)
     }
 }
 

@@ -126,20 +126,15 @@ pub fn clock_stepped(rig: &mut Rig) -> String {
     wait_event(log, "the admission's end", |event| event.is_refused("Expired"));
     sleep(rig.camera.length("ana"));
     step(-3 * HOURS);
-    let after = after(rig);
+    let after = rig.ana_comes_in();
     tool(&["set", "ana", "--valid-until", "none"]).done();
     assert_eq!(rig.wire.openings(edges), 3);
-    format!("pulse {pulse} ms of 1500 across a step of {} h; before: {}; after: {after} ms", 3 * HOURS, before.told())
-}
-
-/// She comes in again when the clock is right again, for the pulse that is configured there.
-#[track_caller]
-fn after(rig: &Rig) -> u128 {
-    let (log, edges) = (mark(), rig.wire.mark());
-    let came = rig.camera.play("ana");
-    let on = rig.wire.wait(edges, true, rig.camera.length("ana") + SOON).unwrap_or_else(|| panic!("{:#?}", since(log)));
-    rig.wire.wait(edges, false, SOON * 2).expect("the pulse ends");
-    (on - came).as_millis()
+    format!(
+        "pulse {pulse} ms of 1500 across a step of {} h; before: {}; after: {}",
+        3 * HOURS,
+        before.told(),
+        after.told()
+    )
 }
 
 /// Sets the wall clock by so many hours.
