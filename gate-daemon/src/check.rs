@@ -35,7 +35,7 @@ pub fn check(config: Option<&Path>, store: Option<&Path>, as_json: bool) -> Resu
         Ok(site) => {
             let file = site.file.as_ref().map_or_else(|| "built-in defaults".into(), |f| f.display().to_string());
             findings.push(Finding { what: "config", outcome: Ok(file) });
-            findings.extend(check_site(&site, running.as_ref()));
+            findings.extend(check_site(&site, running.as_ref(), &mut found.people));
             look_around(&site, &mut found);
         }
         Err(e) => findings.push(Finding { what: "config", outcome: Err(e.into()) }),
@@ -80,10 +80,9 @@ fn look_around(site: &Site, found: &mut Found) {
     found.lamps = config.lamps.green_line.is_some() || config.lamps.red_line.is_some();
     found.open_to_pictures = config.liveness.mode == LivenessMode::Off;
     found.store = site.store_dir().join("people.db").exists();
-    found.people = site.open_store_read_only().ok().and_then(|store| store.check().ok()).map(|report| report.people);
 }
 
-fn check_site(site: &Site, running: Option<&(u32, OutputSpec)>) -> Vec<Finding> {
+fn check_site(site: &Site, running: Option<&(u32, OutputSpec)>, people: &mut Option<usize>) -> Vec<Finding> {
     let mut vision = site.vision();
     let runtime = match &vision {
         Ok(v) => Ok(format!("{}, {}", v.runtime_path().display(), site.vision_options().session.provider.name())),
@@ -97,7 +96,7 @@ fn check_site(site: &Site, running: Option<&(u32, OutputSpec)>) -> Vec<Finding> 
         Ok(v) => check_liveness(site, v),
         Err(_) => Err(anyhow::anyhow!("not tried, since the networks could not be loaded")),
     };
-    let store = check_store(site, vision.as_ref().ok());
+    let store = check_store(site, vision.as_ref().ok(), people);
     let camera = check_camera(site).or_else(|e| match running {
         Some((pid, _)) if is_busy(&e) => {
             Ok(format!("{}, in use by the running gate (process {pid})", site.config.camera.source))
@@ -148,9 +147,10 @@ fn check_liveness(site: &Site, vision: &Vision) -> Result<String> {
     })
 }
 
-fn check_store(site: &Site, vision: Option<&Vision>) -> Result<String> {
+fn check_store(site: &Site, vision: Option<&Vision>, people: &mut Option<usize>) -> Result<String> {
     let store = site.open_store_read_only()?;
     let report = store.check()?;
+    *people = Some(report.people);
     if !report.is_sound() {
         bail!(
             "{} is not sound: {:?}, damaged people: {:?}, erased people that came back: {:?}; restore a backup, or \
