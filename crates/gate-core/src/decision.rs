@@ -226,10 +226,7 @@ impl Decider {
         self.gate.set_pulse(policy.pulse_ms, policy.pulse_max_ms);
         self.pad_thresholds = PadThresholds::derive(&policy.liveness.model, policy.liveness.bpcer_target);
         self.policy = policy;
-        self.evidence.iter_mut().for_each(Evidence::forget);
-        if self.asking.stop() {
-            push(&mut actions, Action::Light(None));
-        }
+        self.start_afresh(&mut actions);
         self.outputs(now, &mut actions);
         actions
     }
@@ -533,11 +530,16 @@ impl Decider {
 
     fn fault_into(&mut self, fault: Fault, actions: &mut Actions) {
         if self.gate.fault(fault) {
-            self.evidence.iter_mut().for_each(Evidence::forget);
-            if self.asking.stop() {
-                push(actions, Action::Light(None));
-            }
+            self.start_afresh(actions);
             log(actions, Event::Fault { fault, present: true });
+        }
+    }
+
+    /// Everybody starts from nothing, and nobody is asked by the lamp any more.
+    fn start_afresh(&mut self, actions: &mut Actions) {
+        self.evidence.iter_mut().for_each(Evidence::forget);
+        if self.asking.stop() {
+            push(actions, Action::Light(None));
         }
     }
 
