@@ -40,7 +40,7 @@ check: build ## the doctor: config, runtime, models, store, camera, relay (CONFI
 deb: setup $(DEB) ## the Debian package, in target/debian (ARCH=amd64 or arm64; without it for this machine)
 	scripts/package.sh $(ARCH)
 
-rig: deb ## the package on a real kernel with a virtual camera and GPIO, systemd, kill -9, power cuts (TESTS="NAME ..")
+rig: $(if $(GATE_PROGRAMS),setup,deb) ## the package on a real kernel with a virtual camera and GPIO, systemd, power cuts (TESTS="NAME ..")
 	cargo build --workspace --bin gate-rig
 	target/debug/gate-rig $(TESTS)
 
