@@ -54,7 +54,7 @@ pub struct Prepare {
     pub any_size: bool,
     /// Take the weights out of the graph's inputs, so that constants can be folded.
     pub weights_are_constant: bool,
-    /// Write PRelu as Relu and a depthwise convolution, which keeps ONNX Runtime's blocked layout.
+    /// Write PRelu as Relu and two depthwise convolutions, which keeps ONNX Runtime's blocked layout.
     pub split_prelu: bool,
 }
 

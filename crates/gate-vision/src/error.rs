@@ -98,6 +98,14 @@ pub enum VisionError {
         /// What is wrong and what to do.
         why: String,
     },
+    /// A file that cannot be written.
+    #[error("{} cannot be written: {source}. Whoever owns that folder has to do it (sudo)", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A file that cannot be read.
     #[error("{} cannot be read: {source}", path.display())]
     Io {

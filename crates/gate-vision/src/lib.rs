@@ -18,6 +18,7 @@ mod encode;
 mod error;
 pub mod liveness;
 mod onnx;
+mod optimised;
 pub mod photo;
 mod runtime;
 
@@ -26,9 +27,10 @@ pub use detect::Detector;
 pub use encode::Encoder;
 pub use error::VisionError;
 pub use liveness::Liveness;
-pub use runtime::{Provider, Runtime, SessionOptions};
+pub use runtime::{Optimised, Provider, Runtime, SessionOptions};
 
 use align::{CHIP_BYTES, Chip, align, new_chip};
+use card::{Card, Job};
 use gate_core::geometry::{Face, Point, Rect};
 use gate_core::picture::Rgb;
 use gate_core::quality::Quality;
@@ -106,6 +108,27 @@ impl Vision {
     /// See [`Liveness::load`].
     pub fn liveness(&self, options: &VisionOptions, card: &str) -> Result<Liveness, VisionError> {
         Liveness::load(&self.runtime, &options.models, card, options.session)
+    }
+
+    /// Optimises the detector, the encoder and, where one is named, the liveness network for this machine's CPU; a line of
+    /// progress is for the caller to print after each.
+    ///
+    /// # Errors
+    /// See [`Runtime::optimise`].
+    pub fn optimise(
+        &self,
+        options: &VisionOptions,
+        liveness: Option<&str>,
+        mut made: impl FnMut(&str, &Optimised),
+    ) -> Result<(), VisionError> {
+        let mut cards = vec![self.detector.card().clone(), self.encoder.card().clone()];
+        if let Some(name) = liveness {
+            cards.push(Card::load(&options.models, name, Job::Liveness)?);
+        }
+        for card in &cards {
+            made(&card.name, &self.runtime.optimise(card)?);
+        }
+        Ok(())
     }
 
     /// The loaded library's path.

@@ -3,7 +3,7 @@
 //! - `any_size`: YuNet's file fixes its input at 640x640; height and width become free.
 //! - `weights_are_constant`: SFace's file lists its weights among the graph's inputs, which forbids constant folding.
 //! - `split_prelu`: ONNX Runtime has no PRelu in its blocked layout and re-orders all data around each one.
-//!   PRelu(x) = Relu(x) + depthwise1x1(-slope) * Relu(-x) stays in it. Equal to about 1e-6.
+//!   PRelu(x) = slope * x + Relu((1 - slope) * x), as two depthwise convolutions, stays in it. Equal to about 1e-6.
 
 use crate::card::Prepare;
 use gate_onnx::{
@@ -62,13 +62,13 @@ fn split_prelu(graph: &mut Graph) -> Result<(), String> {
             Ok((slope.clone(), floats(tensor)?))
         })
         .collect::<Result<_, String>>()?;
-    let mut nodes = Vec::with_capacity(graph.node.len() + 4 * slopes.len());
+    let mut nodes = Vec::with_capacity(graph.node.len() + 3 * slopes.len());
     for node in std::mem::take(&mut graph.node) {
         match node.input.get(1).and_then(|slope| slopes.get(slope)) {
             Some(slope) if node.op_type == "PRelu" => {
                 let (split, weights) = split_one(&node, slope);
                 nodes.extend(split);
-                graph.initializer.push(weights);
+                graph.initializer.extend(weights);
             }
             _ => nodes.push(node),
         }
@@ -78,38 +78,42 @@ fn split_prelu(graph: &mut Graph) -> Result<(), String> {
     Ok(())
 }
 
-/// Relu(x) + depthwise(-slope) * Relu(-x), as nodes, and the depthwise weights.
-fn split_one(prelu: &Node, slope: &[f32]) -> ([Node; 5], Tensor) {
+/// PReLU as the sum of two depthwise convolutions, slope * x + Relu((1 - slope) * x), each of which takes what follows it
+/// along: two passes over the data. Where a slope is above 1 the product would come out of the Relu as 0, so there it is
+/// slope * x + (1 - slope) * Relu(x), in three.
+fn split_one(prelu: &Node, slope: &[f32]) -> ([Node; 4], [Tensor; 2]) {
     let (x, y) = (prelu.input[0].clone(), prelu.output[0].clone());
     let part = |suffix: &str| format!("{y}__{suffix}");
-    let node = |op: &str, input: Vec<String>, output: String| Node {
-        name: output.clone(),
+    let node = |op: &str, input: Vec<String>, output: &str| Node {
+        name: output.into(),
         op_type: op.into(),
         input,
-        output: vec![output],
+        output: vec![output.into()],
         ..Node::default()
     };
     let channels = slope.len() as i64;
-    let weights = Tensor {
-        name: part("slope"),
+    let depthwise = |input: &str, weights: &str, output: &str| Node {
+        attribute: vec![
+            Attribute { name: "group".into(), i: channels, kind: ATTRIBUTE_INT, ..Attribute::default() },
+            Attribute { name: "kernel_shape".into(), ints: vec![1, 1], kind: ATTRIBUTE_INTS, ..Attribute::default() },
+        ],
+        ..node("Conv", vec![input.into(), weights.into()], output)
+    };
+    let weights = |name: String, of: fn(f32) -> f32| Tensor {
+        name,
         dims: vec![channels, 1, 1, 1],
         data_type: FLOAT,
-        raw_data: slope.iter().flat_map(|s| (-s).to_le_bytes()).collect(),
+        raw_data: slope.iter().flat_map(|s| of(*s).to_le_bytes()).collect(),
         ..Tensor::default()
     };
-    let mut depthwise = node("Conv", vec![part("below"), part("slope")], part("sloped"));
-    depthwise.attribute = vec![
-        Attribute { name: "group".into(), i: channels, kind: ATTRIBUTE_INT, ..Attribute::default() },
-        Attribute { name: "kernel_shape".into(), ints: vec![1, 1], kind: ATTRIBUTE_INTS, ..Attribute::default() },
-    ];
-    let nodes = [
-        node("Relu", vec![x.clone()], part("above")),
-        node("Neg", vec![x], part("negated")),
-        node("Relu", vec![part("negated")], part("below")),
-        depthwise,
-        node("Add", vec![part("above"), part("sloped")], y),
-    ];
-    (nodes, weights)
+    let [slope_name, rest, bent, part_of_rest, sloped] = ["slope", "rest", "bent", "part", "sloped"].map(part);
+    let [first, second] = if slope.iter().all(|s| *s <= 1.0) {
+        [depthwise(&x, &rest, &part_of_rest), node("Relu", vec![part_of_rest], &bent)]
+    } else {
+        [node("Relu", vec![x.clone()], &part_of_rest), depthwise(&part_of_rest, &rest, &bent)]
+    };
+    let nodes = [first, second, depthwise(&x, &slope_name, &sloped), node("Add", vec![sloped, bent], &y)];
+    (nodes, [weights(slope_name, |s| s), weights(rest, |s| 1.0 - s)])
 }
 
 fn floats(tensor: &Tensor) -> Result<Vec<f32>, String> {

@@ -2,10 +2,11 @@
 
 use crate::card::Card;
 use crate::error::VisionError;
-use crate::onnx;
+use crate::{onnx, optimised};
 use ort::ep::{CUDA, ExecutionProviderDispatch, TensorRT};
 use ort::session::Session;
-use ort::session::builder::GraphOptimizationLevel;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::value::TensorRef;
 use std::path::{Path, PathBuf};
 
 /// Where the networks run.
@@ -42,6 +43,20 @@ impl Provider {
             ],
         }
     }
+}
+
+/// Least agreement of an optimised graph with the published one: their difference, relative to the largest output.
+const DIFFERENCE_MAX: f32 = 1e-3;
+
+/// A graph that was optimised for this machine.
+#[derive(Clone, Debug)]
+pub struct Optimised {
+    /// Where it is kept.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// The largest difference between its outputs and the published graph's, relative to the largest output.
+    pub difference: f32,
 }
 
 /// How sessions are made.
@@ -106,7 +121,8 @@ impl Runtime {
         &self.path
     }
 
-    /// Prepares the card's graph and makes a session of it.
+    /// Makes a session of the card's network: of the graph that was optimised for this machine where there is one, else of
+    /// the weights, prepared here and now.
     ///
     /// # Errors
     /// When the weights are missing or damaged, do not fit the card, or the provider is not to be had.
@@ -114,13 +130,99 @@ impl Runtime {
         if card.research_only {
             tracing::warn!(model = card.name, licence = card.licence, "these weights may be used for research only");
         }
-        let graph = onnx::prepare(&card.weights()?, card.prepare)
-            .map_err(|why| VisionError::BadModel { name: card.name.clone(), why })?;
-        self.commit(card, &graph, options)
+        if options.provider == Provider::Cpu
+            && let Some(session) = self.optimised_session(card, options)
+        {
+            return Ok(session);
+        }
+        let mut builder = self.builder(card, options)?;
+        builder.commit_from_memory(&prepared(card)?).map_err(|e| bad_model(card, e.to_string()))
     }
 
-    fn commit(&self, card: &Card, graph: &[u8], options: SessionOptions) -> Result<Session, VisionError> {
-        let bad = |why: String| VisionError::BadModel { name: card.name.clone(), why };
+    /// Optimises the card's graph for this machine's CPU, holds it against the published one, and keeps it for every later
+    /// session; see [`optimised`].
+    ///
+    /// # Errors
+    /// As [`Self::session`]; when the two differ; when the models' folder cannot be written.
+    pub fn optimise(&self, card: &Card) -> Result<Optimised, VisionError> {
+        let path = optimised::path(card, ort::info());
+        let part = optimised::part(&path);
+        let unwritable = |source| VisionError::Unwritable { path: path.clone(), source };
+        std::fs::create_dir_all(path.parent().unwrap_or(&path)).map_err(unwritable)?;
+        let made = self.optimise_into(card, &part).and_then(|difference| {
+            let graph = std::fs::read(&part).map_err(unwritable)?;
+            let bytes = graph.len() as u64;
+            optimised::write(&path, graph, card).map_err(unwritable)?;
+            Ok(Optimised { path: path.clone(), bytes, difference })
+        });
+        if made.is_err() {
+            // Nothing half made stays behind.
+            let _ = std::fs::remove_file(&part);
+        }
+        made
+    }
+
+    /// Has ONNX Runtime write the optimised graph, and returns by how much its outputs differ from the published graph's.
+    fn optimise_into(&self, card: &Card, file: &Path) -> Result<f32, VisionError> {
+        let bad = |e: ort::Error| bad_model(card, e.to_string());
+        let options = SessionOptions::default();
+        let mut optimised = self
+            .builder(card, options)?
+            .with_optimized_model_path(file)
+            .and_then(|builder| builder.with_config_entry("session.save_model_format", "ORT"))
+            .map_err(|e| bad_model(card, e.to_string()))?
+            .commit_from_memory(&prepared(card)?)
+            .map_err(bad)?;
+        let mut published = self
+            .builder(card, options)?
+            .with_optimization_level(GraphOptimizationLevel::Disable)
+            .map_err(|e| bad_model(card, e.to_string()))?
+            .commit_from_memory(&card.weights()?)
+            .map_err(bad)?;
+        let difference = difference(&mut published, &mut optimised, card).map_err(bad)?;
+        if difference.is_nan() || difference > DIFFERENCE_MAX {
+            let why = format!("optimised for this machine, its outputs are off by {difference:e} of their range");
+            return Err(bad_model(card, why));
+        }
+        Ok(difference)
+    }
+
+    /// A session of the optimised graph; `None` where there is none that can be used.
+    fn optimised_session(&self, card: &Card, options: SessionOptions) -> Option<Session> {
+        let path = optimised::path(card, ort::info());
+        let told = |why: String| {
+            tracing::warn!(
+                "{}: {why}; the published weights are prepared instead. Make it anew: gate-daemon setup",
+                path.display()
+            );
+        };
+        let graph: &'static [u8] = match optimised::read(&path) {
+            Ok(None) => return None,
+            // A gate keeps its networks for as long as it lives, so their weights may stay where they are for ever.
+            Ok(Some(graph)) => graph.leak(),
+            Err(why) => {
+                told(why);
+                return None;
+            }
+        };
+        let commit = || -> Result<Session, String> {
+            let mut builder = self
+                .builder(card, options)
+                .map_err(|e| e.to_string())?
+                .with_optimization_level(GraphOptimizationLevel::Disable)
+                .and_then(|builder| builder.with_config_entry("session.use_ort_model_bytes_directly", "1"))
+                .and_then(|builder| builder.with_config_entry("session.use_ort_model_bytes_for_initializers", "1"))
+                // Packing would copy weights that lie here already, for no gain at one face at a time.
+                .and_then(|builder| builder.with_prepacking(false))
+                .map_err(|e| e.to_string())?;
+            // From here on the session refers to `graph`, which is why that is never freed.
+            builder.commit_from_memory(graph).map_err(|e| e.to_string())
+        };
+        commit().map_err(told).ok()
+    }
+
+    fn builder(&self, card: &Card, options: SessionOptions) -> Result<SessionBuilder, VisionError> {
+        let bad = |why: String| bad_model(card, why);
         let cache = engine_cache(card);
         let mut providers = options.provider.dispatch(&cache);
         if options.strict {
@@ -135,11 +237,59 @@ impl Runtime {
             .map_err(|e| bad(e.to_string()))?
             .with_intra_op_spinning(false)
             .map_err(|e| bad(e.to_string()))?;
-        let mut builder = builder
+        builder
             .with_execution_providers(providers)
-            .map_err(|e| VisionError::Provider { provider: options.provider.name(), why: e.to_string() })?;
-        builder.commit_from_memory(graph).map_err(|e| bad(e.to_string()))
+            .map_err(|e| VisionError::Provider { provider: options.provider.name(), why: e.to_string() })
     }
+}
+
+fn bad_model(card: &Card, why: String) -> VisionError {
+    VisionError::BadModel { name: card.name.clone(), why }
+}
+
+/// The card's weights as a graph in the form that runs fastest.
+fn prepared(card: &Card) -> Result<Vec<u8>, VisionError> {
+    onnx::prepare(&card.weights()?, card.prepare).map_err(|why| bad_model(card, why))
+}
+
+/// The largest difference between two graphs' outputs, over some inputs of the form that the first one takes, relative to
+/// the largest output.
+fn difference(one: &mut Session, other: &mut Session, card: &Card) -> ort::Result<f32> {
+    let input = &one.inputs()[0];
+    let (name, shape) = (input.name().to_owned(), input.dtype().tensor_shape().cloned().unwrap_or_default());
+    let shape: Vec<usize> = shape.iter().map(|side| usize::try_from(*side).unwrap_or(1)).collect();
+    let mut worst = 0.0f32;
+    for seed in 1..=3u32 {
+        let data = noise(seed, shape.iter().product(), card);
+        let input = || TensorRef::from_array_view((shape.clone(), data.as_slice()));
+        let (ours, theirs) =
+            (one.run(ort::inputs![name.as_str() => input()?])?, other.run(ort::inputs![name.as_str() => input()?])?);
+        for (a, b) in ours.values().zip(theirs.values()) {
+            let (a, b) = (a.try_extract_tensor::<f32>()?.1, b.try_extract_tensor::<f32>()?.1);
+            let range = a.iter().fold(f32::MIN_POSITIVE, |most, value| most.max(value.abs()));
+            let off = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            worst = if a.len() == b.len() { worst.max(off / range) } else { f32::INFINITY };
+        }
+    }
+    Ok(worst)
+}
+
+/// Pixels without sense, as the card feeds them: coarse patches with noise over them.
+fn noise(seed: u32, count: usize, card: &Card) -> Vec<f32> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as f32
+    };
+    let mut patch = 0.0;
+    (0..count)
+        .map(|i| {
+            if i % 16 == 0 {
+                patch = next();
+            }
+            (0.75 * patch + 0.25 * next() - card.input.mean) * card.input.scale
+        })
+        .collect()
 }
 
 /// Where compiled networks are kept: under systemd in the service's cache folder, else in that of the models.

@@ -65,6 +65,40 @@ fn the_prepared_encoder_equals_the_published_one() {
 }
 
 #[test]
+fn an_optimised_graph_is_used_equals_the_published_one_and_is_passed_over_when_damaged() {
+    let cards = other_cards(|text| text);
+    let load = || Encoder::load(runtime(), cards.path(), "sface", SessionOptions::default());
+    let card = load().unwrap().card().clone();
+    let made = runtime().optimise(&card).unwrap();
+    assert!(made.difference < 1e-5, "{made:?}");
+
+    let chip = {
+        let photo = sample("obama.jpg");
+        let picture = photo.view().unwrap();
+        let mut detector = Detector::load(runtime(), &models(), "yunet", SessionOptions::default()).unwrap();
+        let face = detector.detect(picture, 640).unwrap()[0];
+        portrait(picture, &face).unwrap().chip
+    };
+    let published = unprepared();
+    let mut slow = Encoder::load(runtime(), published.path(), "sface", SessionOptions::default()).unwrap();
+    // Nothing but the optimised graph is needed any more.
+    std::fs::remove_file(card.weights_path()).unwrap();
+    let mut fast = load().unwrap();
+    for _ in 0..2 {
+        let (a, b) = (slow.encode(&chip).unwrap(), fast.encode(&chip).unwrap());
+        let off = a.iter().zip(b).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
+        assert!(off < 1e-5, "the encodings differ by {off}");
+    }
+
+    let mut bytes = std::fs::read(&made.path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&made.path, bytes).unwrap();
+    let error = load().err();
+    assert!(matches!(error, Some(VisionError::WeightsMissing { .. })), "the weights are asked for again: {error:?}");
+}
+
+#[test]
 fn the_prepared_detector_equals_the_published_one_where_that_can_run() {
     let published = unprepared();
     // The published graph takes 640x640 and nothing else, so its first run at another size must fail by name.
