@@ -1,7 +1,7 @@
 //! The way of the data, straight down: frame → faces → tracks → chips → encoding → identification → decision.
 //!
 //! ```text
-//!  frame ──detect──▶ faces ──track──▶ tracks ──align──▶ chips ──measure──▶ quality
+//!  frame ──moves?──detect──▶ faces ──track──▶ tracks ──align──▶ chips ──measure──▶ quality
 //!                                                          │ nearest, good enough
 //!                                                          ├──look closer──encode──▶ probe ──search──▶ lookup
 //!                                                          └──liveness──▶ pad look                       │
@@ -14,6 +14,7 @@ use gate_core::decision::{Actions, Decider, FaceSighting, Lookup, Now, Sighting}
 use gate_core::geometry::{Face, Rect};
 use gate_core::light::{LightSample, Sampler};
 use gate_core::liveness::PadLook;
+use gate_core::motion::Stillness;
 use gate_core::picture::Rgb;
 use gate_core::policy::Policy;
 use gate_core::track::{FACES_MAX, TrackId, Tracker};
@@ -56,6 +57,7 @@ pub struct Seen {
 pub struct Gate {
     vision: Vision,
     liveness: Option<Liveness>,
+    stillness: Stillness,
     tracker: Tracker,
     members: Arc<Members>,
     decider: Decider,
@@ -73,6 +75,7 @@ impl Gate {
         Self {
             vision,
             liveness,
+            stillness: Stillness::default(),
             tracker: Tracker::new(policy.track_lost_ms),
             members,
             decider: Decider::new(policy),
@@ -88,7 +91,12 @@ impl Gate {
     /// When a network cannot be run. Nothing was decided then.
     pub fn look(&mut self, picture: Rgb<'_>, now: Now) -> Result<Actions> {
         let mut watch = Stopwatch::start();
-        let faces = self.vision.detect(picture).context("looking for faces")?;
+        // Where nobody was and nothing has moved, nobody is.
+        let is_still = self.stillness.is_still(picture, now.mono_ms);
+        let faces = if is_still { Vec::new() } else { self.vision.detect(picture).context("looking for faces")? };
+        if !is_still {
+            self.stillness.looked(!faces.is_empty(), now.mono_ms);
+        }
         self.timings = Timings { detect: watch.lap(), ..Timings::default() };
 
         let portraits: Vec<Portrait> =

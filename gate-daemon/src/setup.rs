@@ -20,7 +20,7 @@ pub fn setup(site: &Site, from: Option<&Path>) -> Result<()> {
         None if from.is_some() => bail!("fetch.py is not beside {}: reinstall the package", models.display()),
         None => println!("nothing to fetch: this is an installed gate, its files come with the package"),
     }
-    let mut vision = site.vision()?;
+    let mut vision = load(site)?;
     println!("runtime  {}", vision.runtime_path().display());
     for (name, what) in [(&site.config.vision.detector, "finds faces"), (&site.config.vision.encoder, "encodes")] {
         println!("model    {name}: {what}; hash as on its card");
@@ -33,23 +33,25 @@ pub fn setup(site: &Site, from: Option<&Path>) -> Result<()> {
         "tried    both networks run on {}; {faces} faces on a grey card",
         site.vision_options().session.provider.name()
     );
-    optimise(site, &vision)
+    Ok(())
 }
 
-/// Keeps each network in the form that this machine's CPU runs, so that every later start is quick.
-fn optimise(site: &Site, vision: &Vision) -> Result<()> {
+/// Loads the networks, each kept first in the form that this machine's CPU runs, so that every later start is quick.
+fn load(site: &Site) -> Result<Vision> {
     let options = site.vision_options();
     if options.session.provider != Provider::Cpu {
         println!("fast     nothing to do: {} makes its own form of the networks", options.session.provider.name());
-        return Ok(());
+        return Ok(site.vision()?);
     }
     let section = &site.config.liveness;
     let liveness = PadMode::from(section.mode).is_passive().then_some(section.network.as_str());
-    vision.optimise(&options, liveness, |name, made| {
-        let megabytes = made.bytes as f64 / 1e6;
-        println!("fast     {name}: {megabytes:.1} MB for this machine, equal to {:.0e}", made.difference);
-    })?;
-    Ok(())
+    Ok(Vision::optimise_and_load(&options, liveness, |name, made| match made {
+        Some(made) => {
+            let megabytes = made.bytes as f64 / 1e6;
+            println!("fast     {name}: {megabytes:.1} MB made for this machine, equal to {:.0e}", made.difference);
+        }
+        None => println!("fast     {name}: made for this machine before"),
+    })?)
 }
 
 /// The script that fetches, in a checkout or where the package puts it.

@@ -24,6 +24,7 @@ pub mod gate;
 pub mod geometry;
 pub mod light;
 pub mod liveness;
+pub mod motion;
 pub mod person;
 pub mod picture;
 pub mod policy;

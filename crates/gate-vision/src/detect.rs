@@ -125,12 +125,6 @@ impl Detector {
         Ok(detector)
     }
 
-    /// The card.
-    #[must_use]
-    pub fn card(&self) -> &Card {
-        &self.card
-    }
-
     /// The faces of `picture`, largest first, in its own pixels.
     ///
     /// The network sees the picture shrunk until no side is longer than `max_px`; small pictures are not enlarged.

@@ -86,6 +86,24 @@ impl Vision {
         Self::on(Arc::new(Runtime::load(options.runtime.as_deref(), &options.models)?), options)
     }
 
+    /// The same, on graphs that are optimised for this machine's CPU first: the detector's, the encoder's and, where one is
+    /// named, the liveness network's. `made` is told of each, and of what was made now.
+    ///
+    /// # Errors
+    /// See [`Runtime::optimise`]; and as [`Self::load`].
+    pub fn optimise_and_load(
+        options: &VisionOptions,
+        liveness: Option<&str>,
+        mut made: impl FnMut(&str, Option<Optimised>),
+    ) -> Result<Self, VisionError> {
+        let runtime = Arc::new(Runtime::load(options.runtime.as_deref(), &options.models)?);
+        let networks = [(options.detector.as_str(), Job::Detect), (options.encoder.as_str(), Job::Encode)];
+        for (name, job) in networks.into_iter().chain(liveness.map(|name| (name, Job::Liveness))) {
+            made(name, runtime.optimise(&Card::load(&options.models, name, job)?)?);
+        }
+        Self::on(runtime, options)
+    }
+
     /// Loads the library once and the networks `count` times, for as many threads.
     ///
     /// # Errors
@@ -108,27 +126,6 @@ impl Vision {
     /// See [`Liveness::load`].
     pub fn liveness(&self, options: &VisionOptions, card: &str) -> Result<Liveness, VisionError> {
         Liveness::load(&self.runtime, &options.models, card, options.session)
-    }
-
-    /// Optimises the detector, the encoder and, where one is named, the liveness network for this machine's CPU; a line of
-    /// progress is for the caller to print after each.
-    ///
-    /// # Errors
-    /// See [`Runtime::optimise`].
-    pub fn optimise(
-        &self,
-        options: &VisionOptions,
-        liveness: Option<&str>,
-        mut made: impl FnMut(&str, &Optimised),
-    ) -> Result<(), VisionError> {
-        let mut cards = vec![self.detector.card().clone(), self.encoder.card().clone()];
-        if let Some(name) = liveness {
-            cards.push(Card::load(&options.models, name, Job::Liveness)?);
-        }
-        for card in &cards {
-            made(&card.name, &self.runtime.optimise(card)?);
-        }
-        Ok(())
     }
 
     /// The loaded library's path.

@@ -136,48 +136,49 @@ impl Runtime {
             return Ok(session);
         }
         let mut builder = self.builder(card, options)?;
-        builder.commit_from_memory(&prepared(card)?).map_err(|e| bad_model(card, e.to_string()))
+        builder.commit_from_memory(&prepared(card, &card.weights()?)?).map_err(|e| bad_model(card, e.to_string()))
     }
 
     /// Optimises the card's graph for this machine's CPU, holds it against the published one, and keeps it for every later
-    /// session; see [`optimised`].
+    /// session; see [`optimised`]. `None` when that was done before and is whole.
     ///
     /// # Errors
     /// As [`Self::session`]; when the two differ; when the models' folder cannot be written.
-    pub fn optimise(&self, card: &Card) -> Result<Optimised, VisionError> {
+    pub fn optimise(&self, card: &Card) -> Result<Option<Optimised>, VisionError> {
         let path = optimised::path(card, ort::info());
+        if matches!(optimised::is_there(&path), Ok(true)) {
+            return Ok(None);
+        }
         let part = optimised::part(&path);
         let unwritable = |source| VisionError::Unwritable { path: path.clone(), source };
         std::fs::create_dir_all(path.parent().unwrap_or(&path)).map_err(unwritable)?;
         let made = self.optimise_into(card, &part).and_then(|difference| {
-            let graph = std::fs::read(&part).map_err(unwritable)?;
-            let bytes = graph.len() as u64;
-            optimised::write(&path, graph, card).map_err(unwritable)?;
+            let bytes = optimised::keep(&path, card).map_err(unwritable)?;
             Ok(Optimised { path: path.clone(), bytes, difference })
         });
         if made.is_err() {
             // Nothing half made stays behind.
             let _ = std::fs::remove_file(&part);
         }
-        made
+        made.map(Some)
     }
 
     /// Has ONNX Runtime write the optimised graph, and returns by how much its outputs differ from the published graph's.
     fn optimise_into(&self, card: &Card, file: &Path) -> Result<f32, VisionError> {
         let bad = |e: ort::Error| bad_model(card, e.to_string());
-        let options = SessionOptions::default();
+        let (options, weights) = (SessionOptions::default(), card.weights()?);
         let mut optimised = self
             .builder(card, options)?
             .with_optimized_model_path(file)
             .and_then(|builder| builder.with_config_entry("session.save_model_format", "ORT"))
             .map_err(|e| bad_model(card, e.to_string()))?
-            .commit_from_memory(&prepared(card)?)
+            .commit_from_memory(&prepared(card, &weights)?)
             .map_err(bad)?;
         let mut published = self
             .builder(card, options)?
             .with_optimization_level(GraphOptimizationLevel::Disable)
             .map_err(|e| bad_model(card, e.to_string()))?
-            .commit_from_memory(&card.weights()?)
+            .commit_from_memory(&weights)
             .map_err(bad)?;
         let difference = difference(&mut published, &mut optimised, card).map_err(bad)?;
         if difference.is_nan() || difference > DIFFERENCE_MAX {
@@ -196,27 +197,25 @@ impl Runtime {
                 path.display()
             );
         };
-        let graph: &'static [u8] = match optimised::read(&path) {
-            Ok(None) => return None,
-            // A gate keeps its networks for as long as it lives, so their weights may stay where they are for ever.
-            Ok(Some(graph)) => graph.leak(),
+        match optimised::is_there(&path) {
+            Ok(true) => {}
+            Ok(false) => return None,
             Err(why) => {
                 told(why);
                 return None;
             }
-        };
+        }
         let commit = || -> Result<Session, String> {
             let mut builder = self
                 .builder(card, options)
                 .map_err(|e| e.to_string())?
                 .with_optimization_level(GraphOptimizationLevel::Disable)
-                .and_then(|builder| builder.with_config_entry("session.use_ort_model_bytes_directly", "1"))
+                .and_then(|builder| builder.with_config_entry("session.use_memory_mapped_ort_model", "1"))
                 .and_then(|builder| builder.with_config_entry("session.use_ort_model_bytes_for_initializers", "1"))
                 // Packing would copy weights that lie here already, for no gain at one face at a time.
                 .and_then(|builder| builder.with_prepacking(false))
                 .map_err(|e| e.to_string())?;
-            // From here on the session refers to `graph`, which is why that is never freed.
-            builder.commit_from_memory(graph).map_err(|e| e.to_string())
+            builder.commit_from_file(&path).map_err(|e| e.to_string())
         };
         commit().map_err(told).ok()
     }
@@ -248,8 +247,8 @@ fn bad_model(card: &Card, why: String) -> VisionError {
 }
 
 /// The card's weights as a graph in the form that runs fastest.
-fn prepared(card: &Card) -> Result<Vec<u8>, VisionError> {
-    onnx::prepare(&card.weights()?, card.prepare).map_err(|why| bad_model(card, why))
+fn prepared(card: &Card, weights: &[u8]) -> Result<Vec<u8>, VisionError> {
+    onnx::prepare(weights, card.prepare).map_err(|why| bad_model(card, why))
 }
 
 /// The largest difference between two graphs' outputs, over some inputs of the form that the first one takes, relative to
