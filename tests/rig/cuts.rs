@@ -28,7 +28,7 @@ pub const NAME: &str = "power_cuts_lose_nothing_acknowledged";
 /// From power on until the guest has shown its people.
 const BOOT_MAX: Duration = Duration::from_secs(120);
 /// In each round of so many the gate runs as well and writes events; there are more acts then.
-const EVENTS_EVERY: usize = 5;
+const EVENTS_EVERY: usize = 10;
 /// The power goes after less than so many acknowledged acts...
 const ACTS_MAX: u64 = 4;
 /// ...and within this long after the last of them, milliseconds: in the midst of the next one.
@@ -93,8 +93,9 @@ pub fn run(shop: &Workshop, count: usize) -> Result<Outcome> {
             more: if number % EVENTS_EVERY == 0 { &["rig.gate"] } else { &[] },
             memory_mib: 512,
             cores: 1,
+            patient: true,
         };
-        let acts = if number % EVENTS_EVERY == 0 { 3 * ACTS_MAX } else { random.below(ACTS_MAX) };
+        let acts = if number % EVENTS_EVERY == 0 { 2 * ACTS_MAX } else { random.below(ACTS_MAX) };
         let after = Duration::from_millis(random.below(AFTER_MAX_MS));
         if let Err(e) = once(&parts, &mut known, acts, after) {
             outcome.ok = false;
@@ -121,10 +122,11 @@ pub fn run(shop: &Workshop, count: usize) -> Result<Outcome> {
 fn prepare(shop: &Workshop, disk: &Path) -> Result<()> {
     let root = shop.dir.join("cuts-root");
     let steps = "set -e; rm -rf \"$2\"; cp -a \"$1\" \"$2\"; \
-                 dpkg-deb --fsys-tarfile \"$3\" | tar -x --keep-directory-symlink -C \"$2\"; cp \"$4\" \"$2/sbin/gate-rig\"";
+                 dpkg-deb --fsys-tarfile \"$3\" | tar -x --keep-directory-symlink -C \"$2\"; \
+                 chroot \"$2\" gate-daemon setup >/dev/null; cp \"$4\" \"$2/sbin/gate-rig\"";
     let status = Command::new("sh")
         .args(["-c", steps, "sh"])
-        .args([&shop.root, &root, &shop.deb])
+        .args([&shop.root, &root, &shop.shared.join("face-gate.deb")])
         .arg(std::env::current_exe()?)
         .status()?;
     ensure!(status.success(), "the disk for the power cuts could not be filled");

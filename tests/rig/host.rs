@@ -2,7 +2,7 @@
 
 use crate::clips;
 use crate::cuts;
-use crate::guest::TESTS;
+use crate::guest::{NUMBER, TESTS};
 use crate::machine::{Machine, Parts, changes, make_disk};
 use crate::report::{self, Outcome};
 use anyhow::{Context, Result, ensure};
@@ -37,6 +37,8 @@ pub struct Workshop {
     pub shared: PathBuf,
     /// The guest's files, before anything of ours is in them.
     pub root: PathBuf,
+    /// The disk of the guests that have systemd; each keeps its changes to itself.
+    pub disk: PathBuf,
     /// The package.
     pub deb: PathBuf,
 }
@@ -46,26 +48,58 @@ pub fn run(wishes: &Wishes) -> Result<bool> {
     let start = Instant::now();
     let shop = Workshop::open(wishes)?;
     println!("rig: made ready in {:.1} s", start.elapsed().as_secs_f32());
-    let (outcomes, cut) = std::thread::scope(|scope| {
+    let (guests, cut) = std::thread::scope(|scope| {
         let cuts = (wishes.cuts > 0 && is_wanted(&wishes.only, cuts::NAME))
             .then(|| scope.spawn(|| cuts::run(&shop, wishes.cuts)));
-        let tests = guest(&shop, &wishes.only);
-        (tests, cuts.map(|thread| thread.join().expect("the thread of the cuts")))
+        let guests: Vec<_> = (0..TESTS.len())
+            .filter(|number| has_work(&wishes.only, *number))
+            .map(|number| {
+                scope.spawn({
+                    let shop = &shop;
+                    move || guest(shop, number)
+                })
+            })
+            .collect();
+        let guests: Vec<_> = guests.into_iter().map(|thread| thread.join().expect("the thread of a guest")).collect();
+        (guests, cuts.map(|thread| thread.join().expect("the thread of the cuts")))
     });
-    let (mut outcomes, wire) = outcomes?;
+    let (mut outcomes, mut wire) = (Vec::new(), WireTold::default());
+    for told in guests {
+        let (of_guest, of_wire) = told?;
+        outcomes.extend(of_guest);
+        wire.openings += of_wire.openings;
+        wire.longest_ms = wire.longest_ms.max(of_wire.longest_ms);
+    }
     outcomes.extend(cut.transpose()?);
     let failed = outcomes.iter().filter(|outcome| !outcome.ok).count();
     let summary = format!(
-        "{} of {} tests held, {:.0} s in all, on a real kernel with v4l2loopback, vivid and gpio-sim. {wire}",
+        "{} of {} tests held, {:.0} s in all, on a real kernel with v4l2loopback, vivid and gpio-sim. The relay's lines \
+         went on {} times, for {} ms at the longest.",
         outcomes.len() - failed,
         outcomes.len(),
-        start.elapsed().as_secs_f32()
+        start.elapsed().as_secs_f32(),
+        wire.openings,
+        wire.longest_ms
     );
     println!("rig: {summary}");
     let page = shop.dir.join("report.html");
     report::write(&page, &outcomes, &summary)?;
     println!("rig: {}", page.display());
     Ok(failed == 0)
+}
+
+/// What has happened on a guest's wire.
+#[derive(Default)]
+struct WireTold {
+    /// How often the relay's line went on.
+    openings: u64,
+    /// For how long at the longest, milliseconds.
+    longest_ms: u64,
+}
+
+/// Whether a guest has anything to do. Every guest installs the package; for that alone the first will do.
+fn has_work(only: &[String], number: usize) -> bool {
+    TESTS[number].iter().skip(usize::from(number > 0)).any(|(name, _)| is_wanted(only, name))
 }
 
 /// Whether a test is asked for; without a wish all are.
@@ -81,10 +115,12 @@ impl Workshop {
         let shared = dir.join("shared");
         fs::create_dir_all(&shared)?;
         let deb = wishes.deb.clone().map_or_else(newest_deb, Ok)?;
-        let shop = Self { kernel: dir.join("kernel/linux-uml"), root: dir.join("root"), shared, deb, dir };
+        let (kernel, root, disk) = (dir.join("kernel/linux-uml"), dir.join("root"), dir.join("guest.img"));
+        let shop = Self { kernel, root, disk, shared, deb, dir };
         script("kernel.sh", &shop.dir.join("kernel"))?;
         script("root.sh", &shop.root)?;
         shop.fill_shared()?;
+        make_disk(&shop.root, &shop.disk, 1_536)?;
         fs::write(shop.shared.join("wanted.txt"), wishes.only.join("\n"))?;
         Ok(shop)
     }
@@ -101,8 +137,8 @@ impl Workshop {
                 copy(&file.path(), &to.join(file.file_name()))?;
             }
         }
-        copy(&self.deb, &shared.join("face-gate.deb"))?;
-        newer_deb(&self.deb, &shared.join("face-gate-newer.deb"))
+        repacked(&self.deb, &shared.join("face-gate.deb"), "")?;
+        repacked(&self.deb, &shared.join("face-gate-newer.deb"), "+rig")
     }
 }
 
@@ -134,38 +170,35 @@ fn newest_deb() -> Result<PathBuf> {
         .with_context(|| format!("no package in {}: make deb", folder.display()))
 }
 
-/// The same package, of a later version.
-fn newer_deb(deb: &Path, newer: &Path) -> Result<()> {
-    if fs::metadata(newer).and_then(|m| m.modified()).ok() >= fs::metadata(deb).and_then(|m| m.modified()).ok() {
+/// The same package with something after its version, and without compression: the guests would unpack it four times.
+fn repacked(deb: &Path, to: &Path, version: &str) -> Result<()> {
+    if fs::metadata(to).and_then(|m| m.modified()).ok() >= fs::metadata(deb).and_then(|m| m.modified()).ok() {
         return Ok(());
     }
-    let work = newer.with_extension("files");
-    let steps = "set -e; rm -rf \"$2\"; dpkg-deb -R \"$1\" \"$2\"; sed -i 's/^Version: .*/&+rig/' \"$2/DEBIAN/control\"; \
+    let work = to.with_extension("files");
+    let steps = "set -e; rm -rf \"$2\"; dpkg-deb -R \"$1\" \"$2\"; sed -i \"s/^Version: .*/&$4/\" \"$2/DEBIAN/control\"; \
                  dpkg-deb -Znone -b \"$2\" \"$3\" >/dev/null; rm -r \"$2\"";
-    let status = Command::new("sh").args(["-c", steps, "sh"]).args([deb, work.as_path(), newer]).status()?;
-    ensure!(status.success(), "the newer package could not be made");
+    let status = Command::new("sh").args(["-c", steps, "sh"]).args([deb, work.as_path(), to]).arg(version).status()?;
+    ensure!(status.success(), "{} could not be packed anew", deb.display());
     Ok(())
 }
 
-/// Boots the guest and reads its outcomes; the second part tells of the wire.
-fn guest(shop: &Workshop, only: &[String]) -> Result<(Vec<Outcome>, String)> {
-    if !TESTS.iter().any(|(name, _)| is_wanted(only, name)) {
-        return Ok((Vec::new(), String::new()));
-    }
-    let (disk, changes) = (shop.dir.join("guest.img"), changes(&shop.dir, "guest"));
-    make_disk(&shop.root, &disk, 1_536)?;
+/// Boots a guest and reads its outcomes, and what has happened on its wire.
+fn guest(shop: &Workshop, number: usize) -> Result<(Vec<Outcome>, WireTold)> {
+    let changes = changes(&shop.dir, &format!("guest-{number}"));
     let machine = Machine::start(&Parts {
         kernel: &shop.kernel,
-        disk: &disk,
+        disk: &shop.disk,
         changes: &changes,
         shared: &shop.shared,
         init: "/lib/systemd/systemd",
-        more: &[],
+        more: &[&format!("{NUMBER}{number}")],
         memory_mib: 1_024,
         cores: 2,
+        patient: false,
     })?;
     let mut outcomes = Vec::new();
-    let (mut trying, mut wire, mut ended) = (String::from("booting"), String::new(), false);
+    let (mut trying, mut wire, mut ended) = (String::from("booting"), WireTold::default(), false);
     let mut deadline = Instant::now() + BOOT_MAX;
     let mut console = Vec::new();
     while let Some(line) = machine.line(deadline) {
@@ -184,8 +217,8 @@ fn guest(shop: &Workshop, only: &[String]) -> Result<(Vec<Outcome>, String)> {
             outcomes.push(outcome);
             trying = "what comes next".into();
         } else if let Some(counts) = told.strip_prefix("wire ") {
-            let (openings, longest_ms) = counts.split_once(' ').unwrap_or((counts, "?"));
-            wire = format!("The relay's line went on {openings} times, for {longest_ms} ms at the longest.");
+            let (openings, longest_ms) = counts.split_once(' ').context("what has happened on the wire")?;
+            wire = WireTold { openings: openings.parse()?, longest_ms: longest_ms.parse()? };
         } else if told == "end" {
             ended = true;
             break;

@@ -88,17 +88,23 @@ pub fn enrolled_while_running(rig: &mut Rig) -> String {
 
 pub fn suspended_and_expired(rig: &mut Rig) -> String {
     let edges = rig.wire.mark();
-    let refuse = |act: &[&str], reason: &str| {
+    // Each act is waited for: two in a row would be one change of the gallery, or two.
+    let change = |act: &[&str]| {
         let before = mark();
         tool(act).done();
         wait_event(before, "the changed gallery", |event| event.kind() == "gallery");
+    };
+    let refused = |reason: &str| {
+        let before = mark();
         rig.camera.play("ben");
         wait_event(before, reason, |event| event.is_refused(reason));
         sleep(rig.camera.length("ben"));
     };
-    refuse(&["suspend", "ben"], "Suspended");
-    tool(&["resume", "ben"]).done();
-    refuse(&["set", "ben", "--valid-until", "2020-01-31"], "Expired");
+    change(&["suspend", "ben"]);
+    refused("Suspended");
+    change(&["set", "ben", "--valid-until", "2020-01-31"]);
+    change(&["resume", "ben"]);
+    refused("Expired");
     assert_eq!(rig.wire.openings(edges), 0);
     tool(&["remove", "ben", "--yes"]).done();
     "refused by name, 0 openings".into()

@@ -116,16 +116,17 @@ pub fn clock_stepped(rig: &mut Rig) -> String {
     rig.camera.play("ana");
     let on =
         rig.wire.wait(edges_now, true, rig.camera.length("ana") + SOON).unwrap_or_else(|| panic!("{:#?}", since(log)));
-    step(3 * HOURS);
+    let stepped = Stepped::by(3 * HOURS);
     let off = rig.wire.wait(edges_now, false, SOON * 2).expect("the pulse ends whatever the clock says");
     let pulse = (off - on).as_millis();
-    assert!((1_400..3_500).contains(&pulse), "the clock's step changed the pulse to {pulse} ms");
+    // Seen from outside, by a guest that has other things to do; a pulse that followed the clock would end at once or never.
+    assert!((1_000..3_500).contains(&pulse), "the clock's step changed the pulse to {pulse} ms");
     sleep(rig.camera.length("ana"));
     let log = mark();
     rig.camera.play("ana");
     wait_event(log, "the admission's end", |event| event.is_refused("Expired"));
     sleep(rig.camera.length("ana"));
-    step(-3 * HOURS);
+    drop(stepped);
     let after = rig.ana_comes_in();
     tool(&["set", "ana", "--valid-until", "none"]).done();
     assert_eq!(rig.wire.openings(edges), 3);
@@ -135,6 +136,22 @@ pub fn clock_stepped(rig: &mut Rig) -> String {
         before.told(),
         after.told()
     )
+}
+
+/// A wall clock that goes wrong by so many hours, until it is dropped.
+struct Stepped(i64);
+
+impl Stepped {
+    fn by(hours: i64) -> Self {
+        step(hours);
+        Self(hours)
+    }
+}
+
+impl Drop for Stepped {
+    fn drop(&mut self) {
+        step(-self.0);
+    }
 }
 
 /// Sets the wall clock by so many hours.
