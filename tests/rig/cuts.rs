@@ -27,12 +27,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub const NAME: &str = "power_cuts_lose_nothing_acknowledged";
 /// From power on until the guest has shown its people.
 const BOOT_MAX: Duration = Duration::from_secs(120);
-/// In each round of so many the gate runs as well and writes events; there are more acts then.
+/// In each round of so many the gate runs as well and writes events.
 const EVENTS_EVERY: usize = 10;
+/// It has so long to start and to let people in, milliseconds; the power goes within as long again, whatever is acknowledged.
+const GATE_MS: u64 = 3_500;
 /// The power goes after less than so many acknowledged acts...
 const ACTS_MAX: u64 = 4;
 /// ...and within this long after the last of them, milliseconds: in the midst of the next one.
-const AFTER_MAX_MS: u64 = 500;
+const AFTER_MAX_MS: u64 = 400;
 /// A guest that acknowledges nothing loses its power all the same.
 const WORK_MAX: Duration = Duration::from_secs(10);
 const STORE: &str = "/var/lib/face-gate";
@@ -83,6 +85,7 @@ pub fn run(shop: &Workshop, count: usize) -> Result<Outcome> {
     let mut known = Acknowledged::default();
     let mut outcome = Outcome { name: NAME.into(), ok: true, seconds: 0.0, facts: String::new() };
     for number in 1..=count {
+        let with_gate = number % EVENTS_EVERY == 0;
         let parts = Parts {
             kernel: &shop.kernel,
             disk: &disk,
@@ -90,14 +93,17 @@ pub fn run(shop: &Workshop, count: usize) -> Result<Outcome> {
             shared: &shop.shared,
             init: "/sbin/gate-rig",
             // The gate takes its time to start: its events are cut short in some of the rounds, the staff's acts in all.
-            more: if number % EVENTS_EVERY == 0 { &["rig.gate"] } else { &[] },
+            more: if with_gate { &["rig.gate"] } else { &[] },
             memory_mib: 512,
             cores: 1,
             patient: true,
         };
-        let acts = if number % EVENTS_EVERY == 0 { 2 * ACTS_MAX } else { random.below(ACTS_MAX) };
-        let after = Duration::from_millis(random.below(AFTER_MAX_MS));
-        if let Err(e) = once(&parts, &mut known, acts, after) {
+        let (acts, after_ms) = if with_gate {
+            (0, GATE_MS + random.below(GATE_MS))
+        } else {
+            (random.below(ACTS_MAX), random.below(AFTER_MAX_MS))
+        };
+        if let Err(e) = once(&parts, &mut known, acts, Duration::from_millis(after_ms)) {
             outcome.ok = false;
             outcome.facts = format!("cut {number} of {count}, seed {seed}: {e:#}");
             break;

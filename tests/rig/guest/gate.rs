@@ -16,7 +16,9 @@ const CONFIG: &str = "/etc/face-gate/gate.toml";
 pub const EVENTS: &str = "/var/lib/face-gate/events.jsonl";
 /// How long anything may take that is bound to happen. Far more than it takes: a slow machine fails no test.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-const LOOK: Duration = Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(20);
+/// The same where each look starts a program: in a guest that costs more than what is waited for.
+const ASK: Duration = Duration::from_millis(100);
 
 /// What a program has answered.
 #[derive(Debug)]
@@ -87,7 +89,7 @@ pub fn wait(what: &str, is_so: impl Fn() -> bool) -> Duration {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < PATIENCE, "{what}: not in {PATIENCE:?}; {}", journal(8));
-        sleep(LOOK);
+        sleep(ASK);
     }
     start.elapsed()
 }

@@ -90,7 +90,7 @@ impl Wire {
             if start.elapsed() > patience {
                 return None;
             }
-            sleep(LOOK);
+            sleep(2 * LOOK);
         }
     }
 
