@@ -18,16 +18,24 @@ if [ -f "$ready/linux-uml.xz" ]; then
     exit 0
 fi
 
-# Any source from 6.1 on has what the rig needs; the newest that this Debian knows is taken.
-for tool in flex bison bc make gcc; do
-    command -v "$tool" >/dev/null || { echo "$tool is missing: apt install build-essential flex bison bc" >&2; exit 1; }
-done
+# Two cores in User-Mode Linux need a kernel of 2026, so the source comes from Debian's unstable, whatever this machine runs.
+# The rig is root's already: what building needs is installed.
+tools=(flex bison bc make gcc libc6-dev xz-utils)
+dpkg-query -W "${tools[@]}" >/dev/null 2>&1 || {
+    apt-get -q update >/dev/null
+    apt-get install -q -y --no-install-recommends "${tools[@]}" >/dev/null
+}
 work=$folder/build
-mkdir -p "$work" && cd "$work"
-package=$(apt-cache pkgnames linux-source- | grep -E '^linux-source-[0-9.]+$' | sort -V | tail -n 1)
-[ -n "$package" ] || { echo "no linux-source package is known: apt update" >&2; exit 1; }
-echo "building the rig's kernel from $package and v4l2loopback-dkms: about 10 minutes"
-apt-get download -q "$package" v4l2loopback-dkms
+mkdir -p "$work/apt/lists/partial" "$work/apt/cache/archives/partial" && cd "$work" && work=$PWD
+mirror=$(grep -rhoE 'https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null | head -n 1 || true)
+echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror:-http://deb.debian.org/debian} unstable main" >apt/sources.list
+apt=(-q -o "Dir::Etc::SourceList=$work/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null
+    -o "Dir::State::lists=$work/apt/lists" -o "Dir::Cache=$work/apt/cache" -o APT::Sandbox::User=root)
+apt-get "${apt[@]}" update >/dev/null
+package=$(apt-cache "${apt[@]}" pkgnames linux-source- | grep -E '^linux-source-[0-9.]+$' | sort -V | tail -n 1)
+[ -n "$package" ] || { echo "Debian's unstable has no linux-source package: mend the network, run it again" >&2; exit 1; }
+echo "building the rig's kernel from $package and v4l2loopback-dkms: about 12 minutes of one core"
+apt-get "${apt[@]}" download "$package" v4l2loopback-dkms
 for deb in ./*.deb; do dpkg-deb -x "$deb" files; done
 mkdir -p linux && tar -xf files/usr/src/linux-source-*.tar.* -C linux --strip-components=1
 make -C linux ARCH=um O="$work/out" defconfig >/dev/null

@@ -199,7 +199,13 @@ impl Runtime {
         };
         match optimised::is_there(&path) {
             Ok(true) => {}
-            Ok(false) => return None,
+            Ok(false) => {
+                tracing::info!(
+                    model = card.name,
+                    "not optimised for this machine: the start takes longer (gate-daemon setup does it)"
+                );
+                return None;
+            }
             Err(why) => {
                 told(why);
                 return None;
