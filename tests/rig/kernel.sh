@@ -20,11 +20,12 @@ fi
 
 # Two cores in User-Mode Linux need a kernel of 2026, so the source comes from Debian's unstable, whatever this machine runs.
 # The rig is root's already: what building needs is installed.
-tools=(flex bison bc make gcc libc6-dev xz-utils)
-dpkg-query -W "${tools[@]}" >/dev/null 2>&1 || {
+for tool in flex bison bc make gcc; do
+    command -v "$tool" >/dev/null && continue
     apt-get -q update >/dev/null
-    apt-get install -q -y --no-install-recommends "${tools[@]}" >/dev/null
-}
+    apt-get install -q -y --no-install-recommends flex bison bc make gcc libc6-dev xz-utils >/dev/null
+    break
+done
 work=$folder/build
 mkdir -p "$work/apt/lists/partial" "$work/apt/cache/archives/partial" && cd "$work" && work=$PWD
 mirror=$(grep -rhoE 'https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null | head -n 1 || true)
