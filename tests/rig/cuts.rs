@@ -251,10 +251,11 @@ pub fn init() -> ! {
     let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
     let shared = line.split_whitespace().find_map(|word| word.strip_prefix("rig.shared=")).unwrap_or_default();
     mount("hostfs", "none", "/mnt", &format!("-o {shared}"));
-    match check() {
-        Ok(()) => println!("CUT works"),
-        Err(e) => println!("CUT bad {}", format!("{e:#}").replace('\n', " | ")),
-    }
+    let mut there = check().unwrap_or_else(|e| {
+        println!("CUT bad {}", format!("{e:#}").replace('\n', " | "));
+        Vec::new()
+    });
+    println!("CUT works");
     if line.split_whitespace().any(|word| word == "rig.gate") {
         let started = Command::new("gate-daemon").arg("run").stdin(Stdio::null()).stderr(Stdio::null()).spawn();
         if let Err(e) = started {
@@ -263,7 +264,6 @@ pub fn init() -> ! {
         std::thread::spawn(watch_events);
     }
     let mut random = Random(u64::from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos()));
-    let mut there: Vec<String> = ids().unwrap_or_default();
     loop {
         let act = next_act(&mut random, &mut there);
         println!("CUT try {} {}", act.verb, act.id);
@@ -304,21 +304,18 @@ fn tool(words: &[&str]) -> Result<String> {
     Ok(said)
 }
 
-/// Shows the people and how many events there are. A store that is not made yet is made.
-fn check() -> Result<()> {
+/// Shows the people and how many events there are; returns who is there. A store that is not made yet is made.
+fn check() -> Result<Vec<String>> {
     if !Path::new(STORE).join("people.db").exists() {
         fs::create_dir_all(STORE)?;
         tool(&["init"]).context("making the store")?;
     }
     let found: Value = serde_json::from_str(&tool(&["check", "--json"]).context("the store does not open")?)?;
     ensure!(found["sound"] == true, "the store is not sound: {found}");
-    println!("CUT list {}", tool(&["list", "--json"])?.trim());
+    let list = tool(&["list", "--json"])?;
+    println!("CUT list {}", list.trim());
     println!("CUT events {}", count_events()?);
-    Ok(())
-}
-
-fn ids() -> Result<Vec<String>> {
-    let list: Value = serde_json::from_str(&tool(&["list", "--json"])?)?;
+    let list: Value = serde_json::from_str(&list)?;
     Ok(list.as_array().into_iter().flatten().filter_map(|p| p["id"].as_str().map(str::to_owned)).collect())
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// The relay's line on the chip.
 pub const LINE: u32 = 17;
 /// How often the line is looked at.
-const LOOK: Duration = Duration::from_millis(2);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// One change of the line.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +90,7 @@ impl Wire {
             if start.elapsed() > patience {
                 return None;
             }
-            sleep(2 * LOOK);
+            sleep(LOOK);
         }
     }
 
