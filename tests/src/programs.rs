@@ -1,6 +1,8 @@
 //! The programs under test and the files that set-up fetches.
 
 use cargo_metadata::Message;
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -20,6 +22,22 @@ pub fn models() -> PathBuf {
     let models = root().join("models");
     assert!(models.join("cache/runtime/libonnxruntime.so").is_file(), "{} is not filled: {SETUP}", models.display());
     models
+}
+
+/// A models' folder of a test's own, to be damaged: the cards and what lies beside them copied, set-up's files linked. The
+/// graphs that were optimised for this machine are not there, so the weights are needed.
+///
+/// # Panics
+/// When it cannot be made.
+pub fn models_of_its_own(to: &Path) {
+    let cache = to.join("cache");
+    fs::create_dir_all(&cache).unwrap();
+    for entry in fs::read_dir(models()).unwrap().flatten().filter(|entry| entry.path().is_file()) {
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+    for entry in fs::read_dir(models().join("cache")).unwrap().flatten().filter(|entry| entry.file_name() != "graphs") {
+        symlink(entry.path(), cache.join(entry.file_name())).unwrap();
+    }
 }
 
 /// A sample picture.

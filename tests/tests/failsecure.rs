@@ -1,11 +1,9 @@
 //! Whatever is missing, damaged or wrong: the gate says what, where and what to do, and stays locked.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use gate_tests::programs::models;
-use gate_tests::site::copy_folder;
+use gate_tests::programs::models_of_its_own;
 use gate_tests::{Answer, Daemon, Look, Portrait, Scene, Site};
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::thread::sleep;
 use std::time::Duration;
 use toml::{Table, toml};
@@ -114,11 +112,7 @@ fn a_damaged_model_is_named_and_never_used() {
     for file in ["face_detection_yunet_2023mar.onnx", "face_recognition_sface_2021dec.onnx"] {
         let site = somebody_waits();
         let copy = site.path("models");
-        copy_folder(&models(), &copy);
-        fs::create_dir(copy.join("cache")).unwrap();
-        for entry in fs::read_dir(models().join("cache")).unwrap().flatten() {
-            symlink(entry.path(), copy.join("cache").join(entry.file_name())).unwrap();
-        }
+        models_of_its_own(&copy);
         let damaged = copy.join("cache").join(file);
         let mut bytes = fs::read(&damaged).unwrap();
         let middle = bytes.len() / 2;

@@ -78,15 +78,7 @@ fn three_photographs_lock_everybody_out_for_a_while_and_then_it_is_over() {
 fn a_liveness_network_that_is_damaged_or_missing_keeps_the_gate_from_starting() {
     let site = Site::enrolled();
     let models = site.path("models");
-    fs::create_dir_all(&models).unwrap();
-    for entry in fs::read_dir(gate_tests::programs::models()).unwrap().flatten() {
-        let to = models.join(entry.file_name());
-        if entry.path().is_file() {
-            fs::copy(entry.path(), &to).unwrap();
-        } else {
-            std::os::unix::fs::symlink(entry.path(), &to).unwrap();
-        }
-    }
+    gate_tests::programs::models_of_its_own(&models);
     let folder = toml::Value::String(models.display().to_string());
     let site = site.with(toml::Table::from_iter([(
         "vision".to_owned(),

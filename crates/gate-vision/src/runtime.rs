@@ -48,6 +48,14 @@ impl Provider {
 /// Least agreement of an optimised graph with the published one: their difference, relative to the largest output.
 const DIFFERENCE_MAX: f32 = 1e-3;
 
+/// An optimised graph is used where its file is mapped to. Packing would copy weights that lie there already, for no gain at
+/// one face at a time.
+const MAPPED: [(&str, &str); 3] = [
+    ("session.use_memory_mapped_ort_model", "1"),
+    ("session.use_ort_model_bytes_for_initializers", "1"),
+    ("session.disable_prepacking", "1"),
+];
+
 /// A graph that was optimised for this machine.
 #[derive(Clone, Debug)]
 pub struct Optimised {
@@ -135,7 +143,7 @@ impl Runtime {
         {
             return Ok(session);
         }
-        let mut builder = self.builder(card, options)?;
+        let mut builder = self.builder(card, options, GraphOptimizationLevel::All, &[])?;
         builder.commit_from_memory(&prepared(card, &card.weights()?)?).map_err(|e| bad_model(card, e.to_string()))
     }
 
@@ -168,20 +176,17 @@ impl Runtime {
         let bad = |e: ort::Error| bad_model(card, e.to_string());
         let (options, weights) = (SessionOptions::default(), card.weights()?);
         let mut optimised = self
-            .builder(card, options)?
+            .builder(card, options, GraphOptimizationLevel::All, &[("session.save_model_format", "ORT")])?
             .with_optimized_model_path(file)
-            .and_then(|builder| builder.with_config_entry("session.save_model_format", "ORT"))
             .map_err(|e| bad_model(card, e.to_string()))?
             .commit_from_memory(&prepared(card, &weights)?)
             .map_err(bad)?;
         let mut published = self
-            .builder(card, options)?
-            .with_optimization_level(GraphOptimizationLevel::Disable)
-            .map_err(|e| bad_model(card, e.to_string()))?
+            .builder(card, options, GraphOptimizationLevel::Disable, &[])?
             .commit_from_memory(&weights)
             .map_err(bad)?;
         let difference = difference(&mut published, &mut optimised, card).map_err(bad)?;
-        if difference.is_nan() || difference > DIFFERENCE_MAX {
+        if difference > DIFFERENCE_MAX {
             let why = format!("optimised for this machine, its outputs are off by {difference:e} of their range");
             return Err(bad_model(card, why));
         }
@@ -211,22 +216,19 @@ impl Runtime {
                 return None;
             }
         }
-        let commit = || -> Result<Session, String> {
-            let mut builder = self
-                .builder(card, options)
-                .map_err(|e| e.to_string())?
-                .with_optimization_level(GraphOptimizationLevel::Disable)
-                .and_then(|builder| builder.with_config_entry("session.use_memory_mapped_ort_model", "1"))
-                .and_then(|builder| builder.with_config_entry("session.use_ort_model_bytes_for_initializers", "1"))
-                // Packing would copy weights that lie here already, for no gain at one face at a time.
-                .and_then(|builder| builder.with_prepacking(false))
-                .map_err(|e| e.to_string())?;
-            builder.commit_from_file(&path).map_err(|e| e.to_string())
-        };
-        commit().map_err(told).ok()
+        let session = self
+            .builder(card, options, GraphOptimizationLevel::Disable, &MAPPED)
+            .and_then(|mut builder| builder.commit_from_file(&path).map_err(|e| bad_model(card, e.to_string())));
+        session.map_err(|e| told(e.to_string())).ok()
     }
 
-    fn builder(&self, card: &Card, options: SessionOptions) -> Result<SessionBuilder, VisionError> {
+    fn builder(
+        &self,
+        card: &Card,
+        options: SessionOptions,
+        level: GraphOptimizationLevel,
+        keys: &[(&str, &str)],
+    ) -> Result<SessionBuilder, VisionError> {
         let bad = |why: String| bad_model(card, why);
         let cache = engine_cache(card);
         let mut providers = options.provider.dispatch(&cache);
@@ -234,14 +236,17 @@ impl Runtime {
             providers = providers.into_iter().map(ExecutionProviderDispatch::error_on_failure).collect();
         }
         // Threads that spin while they wait would burn an idle board's core.
-        let builder = Session::builder(&self.environment)
+        let mut builder = Session::builder(&self.environment)
             .map_err(|e| bad(e.to_string()))?
-            .with_optimization_level(GraphOptimizationLevel::All)
+            .with_optimization_level(level)
             .map_err(|e| bad(e.to_string()))?
             .with_intra_threads(options.threads.max(1))
             .map_err(|e| bad(e.to_string()))?
             .with_intra_op_spinning(false)
             .map_err(|e| bad(e.to_string()))?;
+        for (key, value) in keys {
+            builder = builder.with_config_entry(key, value).map_err(|e| bad(e.to_string()))?;
+        }
         builder
             .with_execution_providers(providers)
             .map_err(|e| VisionError::Provider { provider: options.provider.name(), why: e.to_string() })
@@ -258,7 +263,7 @@ fn prepared(card: &Card, weights: &[u8]) -> Result<Vec<u8>, VisionError> {
 }
 
 /// The largest difference between two graphs' outputs, over some inputs of the form that the first one takes, relative to
-/// the largest output.
+/// the largest output; infinite where one of them is no number.
 fn difference(one: &mut Session, other: &mut Session, card: &Card) -> ort::Result<f32> {
     let input = &one.inputs()[0];
     let (name, shape) = (input.name().to_owned(), input.dtype().tensor_shape().cloned().unwrap_or_default());
@@ -267,13 +272,16 @@ fn difference(one: &mut Session, other: &mut Session, card: &Card) -> ort::Resul
     for seed in 1..=3u32 {
         let data = noise(seed, shape.iter().product(), card);
         let input = || TensorRef::from_array_view((shape.clone(), data.as_slice()));
-        let (ours, theirs) =
+        let (outputs, others) =
             (one.run(ort::inputs![name.as_str() => input()?])?, other.run(ort::inputs![name.as_str() => input()?])?);
-        for (a, b) in ours.values().zip(theirs.values()) {
+        for (a, b) in outputs.values().zip(others.values()) {
             let (a, b) = (a.try_extract_tensor::<f32>()?.1, b.try_extract_tensor::<f32>()?.1);
+            if a.len() != b.len() || !a.iter().chain(b).all(|value| value.is_finite()) {
+                return Ok(f32::INFINITY);
+            }
             let range = a.iter().fold(f32::MIN_POSITIVE, |most, value| most.max(value.abs()));
             let off = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            worst = if a.len() == b.len() { worst.max(off / range) } else { f32::INFINITY };
+            worst = worst.max(off / range);
         }
     }
     Ok(worst)
