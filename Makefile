@@ -51,9 +51,9 @@ rig-pi: lab ## nightly: the arm64 gate on an emulated Pi, its pin seen from outs
 clean: ## drop what was built; what set-up fetched stays (rm -r models/cache drops it too)
 	cargo clean
 
-# Unoptimised: they work for seconds, and are made in a third of the time.
+# Unoptimised and without debug information: they work for seconds, and are made in a third of the time.
 $(DENY):
-	cargo install --locked --debug --root target/tools cargo-deny@$(DENY_VERSION)
+	CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug --root target/tools cargo-deny@$(DENY_VERSION)
 
 $(DEB):
-	cargo install --locked --debug --root target/tools cargo-deb@$(DEB_VERSION)
+	CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug --root target/tools cargo-deb@$(DEB_VERSION)
