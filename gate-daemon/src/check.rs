@@ -123,6 +123,7 @@ fn check_models(site: &Site, vision: &mut Vision) -> Result<String> {
     let grey = vec![127u8; 320 * 256 * 3];
     let picture = gate_core::picture::Rgb::new(&grey, 320, 256).context("an empty picture")?;
     vision.detect(picture)?;
+    site.vision_options().check_weights(None)?;
     let config = &site.config.vision;
     let card = vision.encoder().card();
     let licence = if card.research_only { ", RESEARCH ONLY" } else { "" };

@@ -2,7 +2,6 @@
 
 use anyhow::{Context, Result, bail};
 use gate_core::geometry::CHIP_PX;
-use gate_core::policy::PadMode;
 use gate_site::Site;
 use gate_vision::align::CHIP_BYTES;
 use gate_vision::{Provider, Vision};
@@ -21,6 +20,7 @@ pub fn setup(site: &Site, from: Option<&Path>) -> Result<()> {
         None => println!("nothing to fetch: this is an installed gate, its files come with the package"),
     }
     let mut vision = load(site)?;
+    site.vision_options().check_weights(site.liveness_network())?;
     println!("runtime  {}", vision.runtime_path().display());
     for (name, what) in [(&site.config.vision.detector, "finds faces"), (&site.config.vision.encoder, "encodes")] {
         println!("model    {name}: {what}; hash as on its card");
@@ -43,9 +43,7 @@ fn load(site: &Site) -> Result<Vision> {
         println!("fast     nothing to do: {} makes its own form of the networks", options.session.provider.name());
         return Ok(site.vision()?);
     }
-    let section = &site.config.liveness;
-    let liveness = PadMode::from(section.mode).is_passive().then_some(section.network.as_str());
-    Ok(Vision::optimise_and_load(&options, liveness, |name, made| match made {
+    Ok(Vision::optimise_and_load(&options, site.liveness_network(), |name, made| match made {
         Some(made) => {
             let megabytes = made.bytes as f64 / 1e6;
             println!("fast     {name}: {megabytes:.1} MB made for this machine, equal to {:.0e}", made.difference);

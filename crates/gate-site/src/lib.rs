@@ -104,16 +104,20 @@ impl Site {
     /// # Errors
     /// When the card, its weights or the calibration are missing, damaged or made for something else.
     pub fn liveness(&self, vision: &Vision) -> Result<Option<Liveness>, SiteError> {
-        let section = &self.config.liveness;
-        if !PadMode::from(section.mode).is_passive() {
-            return Ok(None);
-        }
-        let mut liveness = vision.liveness(&self.vision_options(), &section.network)?;
-        if let Some(path) = &section.calibration {
+        let Some(network) = self.liveness_network() else { return Ok(None) };
+        let mut liveness = vision.liveness(&self.vision_options(), network)?;
+        if let Some(path) = &self.config.liveness.calibration {
             let classifier = LivenessCalibration::load(path, liveness.card(), &self.config.camera)?;
             liveness.calibrate(classifier)?;
         }
         Ok(Some(liveness))
+    }
+
+    /// The card of the network that tells live faces from pictures; `None` where frames are not asked.
+    #[must_use]
+    pub fn liveness_network(&self) -> Option<&str> {
+        let section = &self.config.liveness;
+        PadMode::from(section.mode).is_passive().then_some(section.network.as_str())
     }
 
     /// The core's policy for this threshold, with the score model of what was loaded.

@@ -59,6 +59,23 @@ pub struct VisionOptions {
     pub detect_max_px: u32,
 }
 
+impl VisionOptions {
+    /// Holds the weights of detector, encoder and, where one is named, liveness network against the hashes of their cards.
+    /// A start on optimised graphs does not read them.
+    ///
+    /// # Errors
+    /// See [`Card::load`] and [`Card::weights`].
+    pub fn check_weights(&self, liveness: Option<&str>) -> Result<(), VisionError> {
+        self.cards(liveness)?.iter().try_for_each(|card| card.weights().map(drop))
+    }
+
+    fn cards(&self, liveness: Option<&str>) -> Result<Vec<Card>, VisionError> {
+        let networks = [(self.detector.as_str(), Job::Detect), (self.encoder.as_str(), Job::Encode)];
+        let networks = networks.into_iter().chain(liveness.map(|name| (name, Job::Liveness)));
+        networks.map(|(name, job)| Card::load(&self.models, name, job)).collect()
+    }
+}
+
 /// Detector, encoder and the runtime under them.
 pub struct Vision {
     runtime: Arc<Runtime>,
@@ -97,9 +114,8 @@ impl Vision {
         mut made: impl FnMut(&str, Option<Optimised>),
     ) -> Result<Self, VisionError> {
         let runtime = Arc::new(Runtime::load(options.runtime.as_deref(), &options.models)?);
-        let networks = [(options.detector.as_str(), Job::Detect), (options.encoder.as_str(), Job::Encode)];
-        for (name, job) in networks.into_iter().chain(liveness.map(|name| (name, Job::Liveness))) {
-            made(name, runtime.optimise(&Card::load(&options.models, name, job)?)?);
+        for card in options.cards(liveness)? {
+            made(&card.name, runtime.optimise(&card)?);
         }
         Self::on(runtime, options)
     }
