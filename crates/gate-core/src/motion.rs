@@ -42,6 +42,9 @@ impl Default for Stillness {
 impl Stillness {
     /// Whether this frame may be taken for empty without looking at it.
     pub fn is_still(&mut self, picture: Rgb<'_>, now_ms: u64) -> bool {
+        if self.had_face(now_ms) {
+            return false;
+        }
         measure(picture, &mut self.now);
         let Some((empty, looked_ms)) = &self.empty else { return false };
         // A clock that runs backwards is no reason to wait.
@@ -49,13 +52,17 @@ impl Stillness {
         is_recent && empty.iter().zip(&self.now).all(|(a, b)| a.abs_diff(*b) <= MOVES_ABOVE)
     }
 
-    /// What the detector found in the frame that was asked about last.
+    /// What the detector found in the frame that was asked about last, and when that was asked.
     pub fn looked(&mut self, found_faces: bool, now_ms: u64) {
         if found_faces {
             self.face_ms = Some(now_ms);
         }
-        let had_face = self.face_ms.is_some_and(|face_ms| now_ms.saturating_sub(face_ms) < AFTER_FACE_MS);
-        self.empty = (!had_face).then_some((self.now, now_ms));
+        self.empty = (!self.had_face(now_ms)).then_some((self.now, now_ms));
+    }
+
+    /// Whether the last face is so near in time that every frame is looked at, and none needs measuring.
+    fn had_face(&self, now_ms: u64) -> bool {
+        self.face_ms.is_some_and(|face_ms| now_ms.saturating_sub(face_ms) < AFTER_FACE_MS)
     }
 }
 
@@ -82,7 +89,6 @@ fn measure(picture: Rgb<'_>, grid: &mut Grid) {
 
 #[cfg(test)]
 mod tests {
-    extern crate std;
     use super::*;
     use std::vec::Vec;
 
