@@ -10,6 +10,8 @@
 //! the time, and the gate and the staff's tool share one copy.
 
 use crate::card::{Card, sha256_hex};
+use ort::session::Session;
+use ort::value::TensorRef;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
@@ -19,6 +21,9 @@ use std::path::{Path, PathBuf};
 const FORM: u32 = 1;
 /// Bytes of the hash at the end.
 const HASH_BYTES: u64 = 32;
+
+/// Least agreement of an optimised graph with the published one: their difference, relative to the largest output.
+pub(crate) const DIFFERENCE_MAX: f32 = 1e-3;
 
 /// Where the optimised graph of this card is, or would be, for ONNX Runtime of this build on this processor.
 pub(crate) fn path(card: &Card, build: &str) -> PathBuf {
@@ -81,7 +86,9 @@ pub(crate) fn keep(path: &Path, card: &Card) -> std::io::Result<u64> {
     std::fs::rename(&part, path)?;
     let prefix = format!("{}-", card.name);
     for old in std::fs::read_dir(folder(card))?.flatten() {
-        let is_of_card = old.file_name().to_str().is_some_and(|name| name.starts_with(&prefix));
+        // What is left of the name is the key, and no longer name of another card.
+        let is_key = |rest: &str| rest.split('.').next().is_some_and(|key| !key.contains('-'));
+        let is_of_card = old.file_name().to_str().and_then(|name| name.strip_prefix(&prefix)).is_some_and(is_key);
         if is_of_card && old.path() != path {
             // One that stays takes room and is never read.
             let _ = std::fs::remove_file(old.path());
@@ -93,6 +100,49 @@ pub(crate) fn keep(path: &Path, card: &Card) -> std::io::Result<u64> {
 /// Where a graph is while it is being made.
 pub(crate) fn part(path: &Path) -> PathBuf {
     path.with_extension(format!("part-{}", std::process::id()))
+}
+
+/// The largest difference between two graphs' outputs, over some inputs of the form that the first one takes, relative to
+/// the largest output; infinite where one of them is no number.
+pub(crate) fn difference(one: &mut Session, other: &mut Session, card: &Card) -> ort::Result<f32> {
+    let input = &one.inputs()[0];
+    let (name, shape) = (input.name().to_owned(), input.dtype().tensor_shape().cloned().unwrap_or_default());
+    let shape: Vec<usize> = shape.iter().map(|side| usize::try_from(*side).unwrap_or(1)).collect();
+    let mut worst = 0.0f32;
+    for seed in 1..=3u32 {
+        let data = noise(seed, shape.iter().product(), card);
+        let input = || TensorRef::from_array_view((shape.clone(), data.as_slice()));
+        let (outputs, others) =
+            (one.run(ort::inputs![name.as_str() => input()?])?, other.run(ort::inputs![name.as_str() => input()?])?);
+        for (a, b) in outputs.values().zip(others.values()) {
+            let (a, b) = (a.try_extract_tensor::<f32>()?.1, b.try_extract_tensor::<f32>()?.1);
+            if a.len() != b.len() || !a.iter().chain(b).all(|value| value.is_finite()) {
+                return Ok(f32::INFINITY);
+            }
+            let range = a.iter().fold(f32::MIN_POSITIVE, |most, value| most.max(value.abs()));
+            let off = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            worst = worst.max(off / range);
+        }
+    }
+    Ok(worst)
+}
+
+/// Pixels without sense, as the card feeds them: coarse patches with noise over them.
+fn noise(seed: u32, count: usize, card: &Card) -> Vec<f32> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as f32
+    };
+    let mut patch = 0.0;
+    (0..count)
+        .map(|i| {
+            if i % 16 == 0 {
+                patch = next();
+            }
+            (0.75 * patch + 0.25 * next() - card.input.mean) * card.input.scale
+        })
+        .collect()
 }
 
 /// What ONNX Runtime chooses its kernels and layouts by.
@@ -123,7 +173,9 @@ mod tests {
         let folder = folder(&card);
         std::fs::create_dir_all(&folder).unwrap();
         let (old, other) = (folder.join("yunet-0.ort"), folder.join("sface-0.ort"));
+        let longer = folder.join("yunet-large-0.ort");
         std::fs::write(&old, "old").unwrap();
+        std::fs::write(&longer, "another card's").unwrap();
         std::fs::write(&other, "another card's").unwrap();
 
         let path = path(&card, "build 1");
@@ -131,7 +183,7 @@ mod tests {
         std::fs::write(part(&path), "a graph").unwrap();
         assert_eq!(keep(&path, &card).unwrap(), 7);
         assert_eq!(is_there(&path), Ok(true));
-        assert!(!old.exists() && other.exists());
+        assert!(!old.exists() && other.exists() && longer.exists());
         assert_ne!(path, super::path(&card, "build 2"));
 
         let whole = std::fs::read(&path).unwrap();

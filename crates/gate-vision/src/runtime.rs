@@ -6,7 +6,6 @@ use crate::{onnx, optimised};
 use ort::ep::{CUDA, ExecutionProviderDispatch, TensorRT};
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-use ort::value::TensorRef;
 use std::path::{Path, PathBuf};
 
 /// Where the networks run.
@@ -44,9 +43,6 @@ impl Provider {
         }
     }
 }
-
-/// Least agreement of an optimised graph with the published one: their difference, relative to the largest output.
-const DIFFERENCE_MAX: f32 = 1e-3;
 
 /// An optimised graph is used where its file is mapped to. Packing would copy weights that lie there already, for no gain at
 /// one face at a time.
@@ -185,8 +181,8 @@ impl Runtime {
             .builder(card, options, GraphOptimizationLevel::Disable, &[])?
             .commit_from_memory(&weights)
             .map_err(bad)?;
-        let difference = difference(&mut published, &mut optimised, card).map_err(bad)?;
-        if difference > DIFFERENCE_MAX {
+        let difference = optimised::difference(&mut published, &mut optimised, card).map_err(bad)?;
+        if difference > optimised::DIFFERENCE_MAX {
             let why = format!("optimised for this machine, its outputs are off by {difference:e} of their range");
             return Err(bad_model(card, why));
         }
@@ -260,49 +256,6 @@ fn bad_model(card: &Card, why: String) -> VisionError {
 /// The card's weights as a graph in the form that runs fastest.
 fn prepared(card: &Card, weights: &[u8]) -> Result<Vec<u8>, VisionError> {
     onnx::prepare(weights, card.prepare).map_err(|why| bad_model(card, why))
-}
-
-/// The largest difference between two graphs' outputs, over some inputs of the form that the first one takes, relative to
-/// the largest output; infinite where one of them is no number.
-fn difference(one: &mut Session, other: &mut Session, card: &Card) -> ort::Result<f32> {
-    let input = &one.inputs()[0];
-    let (name, shape) = (input.name().to_owned(), input.dtype().tensor_shape().cloned().unwrap_or_default());
-    let shape: Vec<usize> = shape.iter().map(|side| usize::try_from(*side).unwrap_or(1)).collect();
-    let mut worst = 0.0f32;
-    for seed in 1..=3u32 {
-        let data = noise(seed, shape.iter().product(), card);
-        let input = || TensorRef::from_array_view((shape.clone(), data.as_slice()));
-        let (outputs, others) =
-            (one.run(ort::inputs![name.as_str() => input()?])?, other.run(ort::inputs![name.as_str() => input()?])?);
-        for (a, b) in outputs.values().zip(others.values()) {
-            let (a, b) = (a.try_extract_tensor::<f32>()?.1, b.try_extract_tensor::<f32>()?.1);
-            if a.len() != b.len() || !a.iter().chain(b).all(|value| value.is_finite()) {
-                return Ok(f32::INFINITY);
-            }
-            let range = a.iter().fold(f32::MIN_POSITIVE, |most, value| most.max(value.abs()));
-            let off = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            worst = worst.max(off / range);
-        }
-    }
-    Ok(worst)
-}
-
-/// Pixels without sense, as the card feeds them: coarse patches with noise over them.
-fn noise(seed: u32, count: usize, card: &Card) -> Vec<f32> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as f32
-    };
-    let mut patch = 0.0;
-    (0..count)
-        .map(|i| {
-            if i % 16 == 0 {
-                patch = next();
-            }
-            (0.75 * patch + 0.25 * next() - card.input.mean) * card.input.scale
-        })
-        .collect()
 }
 
 /// Where compiled networks are kept: under systemd in the service's cache folder, else in that of the models.
