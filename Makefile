@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup build lab demo test lint bench check deb rig rig-pi clean
 FETCH = python3 scripts/fetch.py
+INSTALL = CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug --root target/tools
 DENY = target/tools/bin/cargo-deny
 DENY_VERSION = 0.20.2
 DEB = target/tools/bin/cargo-deb
@@ -53,7 +54,7 @@ clean: ## drop what was built; what set-up fetched stays (rm -r models/cache dro
 
 # Unoptimised and without debug information: they work for seconds, and are made in a third of the time.
 $(DENY):
-	CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug --root target/tools cargo-deny@$(DENY_VERSION)
+	$(INSTALL) cargo-deny@$(DENY_VERSION)
 
 $(DEB):
-	CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug --root target/tools cargo-deb@$(DEB_VERSION)
+	$(INSTALL) cargo-deb@$(DEB_VERSION)

@@ -47,19 +47,16 @@ pub struct Workshop {
 pub fn run(wishes: &Wishes) -> Result<bool> {
     let start = Instant::now();
     let shop = Workshop::open(wishes)?;
+    let numbers: Vec<usize> = (0..TESTS.len()).filter(|number| has_work(&wishes.only, *number)).collect();
+    if !numbers.is_empty() {
+        make_disk(&shop.root, &shop.disk, 1_536)?;
+    }
     println!("rig: made ready in {:.1} s", start.elapsed().as_secs_f32());
     let (guests, cut) = std::thread::scope(|scope| {
         let cuts = (wishes.cuts > 0 && is_wanted(&wishes.only, cuts::NAME))
             .then(|| scope.spawn(|| cuts::run(&shop, wishes.cuts)));
-        let guests: Vec<_> = (0..TESTS.len())
-            .filter(|number| has_work(&wishes.only, *number))
-            .map(|number| {
-                scope.spawn({
-                    let shop = &shop;
-                    move || guest(shop, number)
-                })
-            })
-            .collect();
+        let shop = &shop;
+        let guests: Vec<_> = numbers.iter().map(|number| scope.spawn(move || guest(shop, *number))).collect();
         let guests: Vec<_> = guests.into_iter().map(|thread| thread.join().expect("the thread of a guest")).collect();
         (guests, cuts.map(|thread| thread.join().expect("the thread of the cuts")))
     });
@@ -120,7 +117,6 @@ impl Workshop {
         script("kernel.sh", &shop.dir.join("kernel"))?;
         script("root.sh", &shop.root)?;
         shop.fill_shared()?;
-        make_disk(&shop.root, &shop.disk, 1_536)?;
         fs::write(shop.shared.join("wanted.txt"), wishes.only.join("\n"))?;
         Ok(shop)
     }
@@ -172,12 +168,15 @@ fn newest_deb() -> Result<PathBuf> {
 
 /// The same package with something after its version, and without compression: the guests would unpack it four times.
 fn repacked(deb: &Path, to: &Path, version: &str) -> Result<()> {
-    if fs::metadata(to).and_then(|m| m.modified()).ok() >= fs::metadata(deb).and_then(|m| m.modified()).ok() {
+    // It bears the time of what it was made from: an older package is another one, too.
+    let made = |file: &Path| fs::metadata(file).and_then(|m| m.modified()).ok();
+    if made(to) == made(deb) {
         return Ok(());
     }
     let work = to.with_extension("files");
     let steps = "set -e; rm -rf \"$2\"; dpkg-deb -R \"$1\" \"$2\"; sed -i \"s/^Version: .*/&$4/\" \"$2/DEBIAN/control\"; \
-                 dpkg-deb -Znone -b \"$2\" \"$3\" >/dev/null; rm -r \"$2\"";
+                 dpkg-deb -Znone -b \"$2\" \"$3\" >/dev/null; touch -r \"$1\" \"$3\"; \
+                 rm -r \"$2\"";
     let status = Command::new("sh").args(["-c", steps, "sh"]).args([deb, work.as_path(), to]).arg(version).status()?;
     ensure!(status.success(), "{} could not be packed anew", deb.display());
     Ok(())

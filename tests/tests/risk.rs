@@ -3,12 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use gate_tests::daemon::PATIENCE;
-use gate_tests::programs::{models, sample};
-use gate_tests::site::copy_folder;
+use gate_tests::programs::{models, models_of_its_own, sample};
 use gate_tests::{Look, Portrait, Scene, Site};
 use std::fmt::Write;
 use std::fs;
-use std::os::unix::fs::symlink;
 use toml::toml;
 
 /// The exit code of a fault of the system.
@@ -186,8 +184,7 @@ fn a_learned_comparison_comes_into_force_with_everybody_who_is_enrolled() {
     );
     let site = Site::enrolled();
     let copy = site.path("models");
-    copy_folder(&models(), &copy);
-    symlink(models().join("cache"), copy.join("cache")).unwrap();
+    models_of_its_own(&copy);
     let mut keys = toml! {
         [policy]
         comparison = "logistic"

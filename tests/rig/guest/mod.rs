@@ -40,7 +40,7 @@ pub const NUMBER: &str = "rig.guest=";
 /// in between each test leaves the gate as it found it.
 pub const TESTS: [&[Test]; 2] = [
     &[
-        ("package_installs_and_the_gate_starts", package::installs),
+        INSTALLS,
         ("enrolled_person_opens_for_one_pulse", door::opens),
         ("enrolled_person_opens_by_nokhwa", door::opens_by_nokhwa),
         ("nobody_stranger_and_photographs_never_open", door::never_opens),
@@ -59,7 +59,7 @@ pub const TESTS: [&[Test]; 2] = [
         EVERY_OPENING,
     ],
     &[
-        ("package_installs_and_the_gate_starts", package::installs),
+        INSTALLS,
         ("camera_absent_at_start_then_plugged", faults::absent_then_plugged),
         ("camera_unplugged_and_back", faults::unplugged),
         ("driver_unbound_and_bound_while_it_streams", faults::unbound),
@@ -75,6 +75,8 @@ pub const TESTS: [&[Test]; 2] = [
     ],
 ];
 
+/// First in each guest.
+const INSTALLS: Test = ("package_installs_and_the_gate_starts", package::installs);
 /// Of each guest's line.
 const EVERY_OPENING: Test = ("every_opening_had_its_grant", door::every_opening_was_granted);
 
