@@ -23,6 +23,10 @@ use heapless::{Deque, Vec};
 /// How long the red lamp shows a refusal, milliseconds.
 const REFUSAL_SIGN_MS: u64 = 1_500;
 
+/// A face that is settled (it was told its refusal, or let in just now) is compared again only after so long, milliseconds.
+pub const SETTLED_LOOK_MS: u64 = 300;
+/// A glance measures a face's width to within this part: one that seems a little too small may be near enough.
+const GLANCE_NEAR: f32 = 0.8;
 /// Most recent grants remembered.
 const GRANTS_MAX: usize = 16;
 /// How often a face is asked by the lamp before it is sent to the other reader.
@@ -92,6 +96,8 @@ pub struct FaceSighting {
 pub struct Sighting {
     /// The faces, in any order.
     pub faces: Vec<FaceSighting, FACES_MAX>,
+    /// The frame was only glanced at: it shows who stands where, and of their quality only that somebody is too far away.
+    pub glance: bool,
     /// Fresh random bytes, for the lamp's code; not looked at where no lamp is asked.
     pub random: [u8; 8],
 }
@@ -247,7 +253,7 @@ impl Decider {
         let lost_ms = u64::from(self.policy.track_lost_ms);
         self.evidence.retain(|e| now.mono_ms.saturating_sub(e.seen_ms) <= lost_ms);
 
-        let nearest_px = sighting.faces.iter().map(|f| f.quality.face_px).fold(0.0f32, f32::max);
+        let nearest_px = nearest_px(sighting);
         for face in &sighting.faces {
             let Some(verdict) = self.verdict(face, sighting, nearest_px) else {
                 // Still there, but behind somebody: the track lives on, its evidence starts afresh.
@@ -258,6 +264,7 @@ impl Decider {
                 continue;
             };
             self.weigh(face, verdict, now, !pulse_just_over, &mut actions);
+            self.schedule(face.track, verdict, now);
         }
         self.ask(sighting, now, &mut actions);
         self.outputs(now, &mut actions);
@@ -329,6 +336,10 @@ impl Decider {
             }
             SeveralFaces::Nearest | SeveralFaces::Refuse => {}
         }
+        if sighting.glance {
+            let is_far = face.quality.face_px < GLANCE_NEAR * self.policy.quality.min_face_px;
+            return Some(if is_far { Verdict::Hindered(Reason::TooFar) } else { Verdict::Silent });
+        }
         if let Some(reason) = face.quality.refusal(&self.policy.quality) {
             return Some(Verdict::Hindered(reason));
         }
@@ -339,6 +350,41 @@ impl Decider {
             Lookup::EmptyGallery => Verdict::Hindered(Reason::Unknown),
             Lookup::Found(found) => self.compare(&found),
         })
+    }
+
+    /// Whether comparing this face of `sighting`, which was not done yet, could change what is decided: nothing else stands
+    /// in its way, and it is not one that is settled and was compared just now.
+    #[must_use]
+    pub fn wants(&self, face: &FaceSighting, sighting: &Sighting, now: Now) -> bool {
+        let nearest_px = nearest_px(sighting);
+        let is_due = self.evidence.iter().find(|e| e.track == face.track).is_none_or(|e| e.due_ms <= now.mono_ms);
+        is_due && self.verdict(face, sighting, nearest_px) == Some(Verdict::Silent)
+    }
+
+    /// Whether somebody is known to stand there whom the next frame should compare: a glance would be wasted on it.
+    #[must_use]
+    pub fn expects(&self, now: Now) -> bool {
+        self.evidence.iter().any(|e| e.due_ms <= now.mono_ms && e.hindrance() != Some(Reason::TooFar))
+    }
+
+    /// Notes when this face, which has just been weighed, is worth comparing again.
+    fn schedule(&mut self, track: TrackId, verdict: Verdict, now: Now) {
+        let can_open = self.gate.state() == State::Locked && self.locked_out_until_ms.is_none();
+        let Some(evidence) = self.evidence.iter_mut().find(|e| e.track == track) else { return };
+        let was_told = |reason: Reason| evidence.was_reported(reason);
+        let is_settled = match verdict {
+            Verdict::Silent => return,
+            // It was not compared, so it may be at any time.
+            Verdict::Hindered(reason) if reason != Reason::Unclear => false,
+            _ if !can_open || was_told(Reason::PresentationAttack) || was_told(Reason::Unproven) => true,
+            Verdict::Match(person, access, _) => {
+                self.granted.iter().any(|(granted, _)| *granted == person)
+                    || access.refusal(now.wall_ms).is_some_and(was_told)
+            }
+            // While one of the last looks has matched, the next one may again.
+            Verdict::NoMatch(reason, _) | Verdict::Hindered(reason) => was_told(reason) && !evidence.has_matched(),
+        };
+        evidence.due_ms = if is_settled { now.mono_ms.saturating_add(SETTLED_LOOK_MS) } else { 0 };
     }
 
     fn compare(&self, found: &Identification) -> Verdict {
@@ -564,6 +610,11 @@ impl Decider {
             push(actions, Action::Lamps { green: lamps.0, red: lamps.1 });
         }
     }
+}
+
+/// Width of the largest face, pixels of the frame.
+fn nearest_px(sighting: &Sighting) -> f32 {
+    sighting.faces.iter().map(|f| f.quality.face_px).fold(0.0f32, f32::max)
 }
 
 /// What the answer to the lamp shows now.

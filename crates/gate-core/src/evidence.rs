@@ -45,6 +45,8 @@ pub(crate) struct Evidence {
     looks: Deque<Look, LOOKS_MAX>,
     hindrance: Option<(Reason, u64)>,
     reported: u32,
+    /// From when on comparing the face again could change something, monotonic milliseconds.
+    pub(crate) due_ms: u64,
     /// Whether the face is live, as the frames show it.
     pub(crate) pad: PadTest,
     /// What the answer to the lamp has shown, and when (monotonic milliseconds).
@@ -63,6 +65,7 @@ impl Evidence {
             looks: Deque::new(),
             hindrance: None,
             reported: 0,
+            due_ms: 0,
             pad: PadTest::default(),
             light: None,
             light_tries: 0,
@@ -147,6 +150,7 @@ impl Evidence {
         self.looks.clear();
         self.forget_life();
         self.hindrance = None;
+        self.due_ms = 0;
     }
 
     /// What was live may no longer be; what was an attack stays one.
@@ -162,9 +166,24 @@ impl Evidence {
             .map(|(reason, _)| reason)
     }
 
+    /// What stands in the way now, if anything.
+    pub(crate) fn hindrance(&self) -> Option<Reason> {
+        self.hindrance.map(|(reason, _)| reason)
+    }
+
+    /// Whether one of the last looks has matched somebody.
+    pub(crate) fn has_matched(&self) -> bool {
+        !self.hits_ms.is_empty()
+    }
+
+    /// Whether `reason` was reported on this track.
+    pub(crate) fn was_reported(&self, reason: Reason) -> bool {
+        self.reported & reason.bit() != 0
+    }
+
     /// Notes that `reason` is reported; `false` when it was before on this track.
     pub(crate) fn report(&mut self, reason: Reason) -> bool {
-        let news = self.reported & reason.bit() == 0;
+        let news = !self.was_reported(reason);
         self.reported |= reason.bit();
         news
     }

@@ -79,7 +79,7 @@ impl Gate {
                 light: wanted.then(|| self.sample(stands)),
             };
             let random = self.now_ms.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes();
-            let sighting = Sighting { faces: [face].into_iter().collect(), random };
+            let sighting = Sighting { faces: [face].into_iter().collect(), random, glance: false };
             let actions = self.decider.step(&sighting, self.now());
             self.take(&actions);
         }

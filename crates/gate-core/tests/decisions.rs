@@ -1,6 +1,8 @@
 //! What a person at the gate would care about, told as short scenes.
 
-use gate_core::decision::{Action, Decider, Event, FaceSighting, Identification, Lookup, Now, Sighting};
+use gate_core::decision::{
+    Action, Decider, Event, FaceSighting, Identification, Lookup, Now, SETTLED_LOOK_MS, Sighting,
+};
 use gate_core::gate::{Fault, State};
 use gate_core::liveness::PadLook;
 use gate_core::person::{Access, PersonKey};
@@ -54,6 +56,25 @@ impl Scene {
             }));
         }
         self
+    }
+
+    /// Shows one face as the daemon does, compared only when the decider wants it to be; says in how many frames it did.
+    fn show_sparingly(&mut self, frames: usize, face: FaceSighting) -> usize {
+        let mut compared = 0;
+        for _ in 0..frames {
+            let now = Now { mono_ms: self.mono_ms + FRAME_MS, ..self.now() };
+            let bare = FaceSighting { lookup: Lookup::NotDone, pad: None, ..face };
+            let glance = Sighting { faces: [bare].into_iter().collect(), glance: true, ..Sighting::default() };
+            if self.decider.wants(&bare, &glance, now) {
+                compared += 1;
+                self.show(1, &[face]);
+            } else {
+                self.mono_ms += FRAME_MS;
+                let actions = self.decider.step(&glance, self.now());
+                assert!(!actions.iter().any(|a| matches!(a, Action::Relay(true))), "a glance has opened the gate");
+            }
+        }
+        compared
     }
 
     fn grants(&self) -> Vec<PersonKey> {
@@ -331,4 +352,65 @@ fn a_picture_of_somebody_who_is_not_enrolled_locks_nobody_out() {
     assert!(scene.refusals().iter().all(|r| *r == Reason::Unknown));
     scene.show(3, &[face(50, ANA, 0.5)]);
     assert_eq!(scene.grants(), [ANA]);
+}
+
+#[test]
+fn a_face_is_compared_in_every_frame_until_it_is_settled_and_seldom_from_then_on() {
+    let mut scene = Scene::new(Policy { pulse_ms: 1_000, regrant_after_ms: 3_000, ..Policy::default() });
+    assert_eq!(scene.show_sparingly(3, face(1, ANA, 0.5)), 3);
+    assert_eq!(scene.grants(), [ANA]);
+    let seldom = |frames: usize| frames * FRAME_MS as usize / SETTLED_LOOK_MS as usize + 1;
+    assert!(scene.show_sparingly(30, face(1, ANA, 0.5)) <= seldom(30), "whoever was let in");
+    let mut scene = Scene::new(Policy::default());
+    assert_eq!(scene.show_sparingly(11, face(1, ANA, 1.6)), 11, "not told yet");
+    scene.show_sparingly(2, face(1, ANA, 1.6));
+    assert_eq!(scene.refusals(), [Reason::Unknown]);
+    assert!(scene.show_sparingly(60, face(1, ANA, 1.6)) <= seldom(60), "a stranger who was told so");
+}
+
+#[test]
+fn seldom_comparing_keeps_nobody_out() {
+    // Told that she is unknown, seen badly; then she looks up.
+    let mut scene = Scene::new(Policy::default());
+    scene.show_sparingly(40, face(1, ANA, 1.6));
+    let told_ms = scene.mono_ms;
+    scene.show_sparingly(20, face(1, ANA, 0.5));
+    assert_eq!(scene.grants(), [ANA]);
+    assert!(scene.mono_ms - told_ms <= SETTLED_LOOK_MS + 20 * FRAME_MS);
+    // Whoever stays is let in again after the rest, by comparisons that were few.
+    let mut scene = Scene::new(Policy { pulse_ms: 500, regrant_after_ms: 5_000, ..Policy::default() });
+    scene.show_sparingly(120, face(1, ANA, 0.5));
+    assert_eq!(scene.grants(), [ANA, ANA]);
+    // Somebody else on the same track is found out.
+    let mut scene = Scene::new(Policy { pulse_ms: 500, ..Policy::default() });
+    scene.show_sparingly(15, face(1, ANA, 0.5));
+    scene.show_sparingly(20, face(1, BO, 0.5));
+    assert_eq!(scene.grants(), [ANA, BO]);
+}
+
+#[test]
+fn a_picture_that_is_seldom_compared_is_still_found_out() {
+    let mut scene = Scene::new(Policy { pulse_ms: 500, ..Policy::default() });
+    scene.show_sparingly(5, face(1, ANA, 0.5));
+    // After the grant the phone comes up before the same face.
+    scene.show_sparingly(100, photo(1, BO));
+    assert_eq!(scene.grants(), [ANA]);
+    assert_eq!(scene.refusals(), [Reason::PresentationAttack]);
+}
+
+#[test]
+fn nobody_who_stands_too_far_away_or_beside_another_is_compared() {
+    let scene = Scene::new(Policy::default());
+    let bare = |px: f32, track: u32| {
+        let face = face(track, ANA, 0.5);
+        FaceSighting { lookup: Lookup::NotDone, quality: Quality { face_px: px, ..face.quality }, ..face }
+    };
+    let wants = |faces: &[FaceSighting], glance: bool| {
+        let sighting = Sighting { faces: faces.iter().copied().collect(), glance, ..Sighting::default() };
+        scene.decider.wants(&faces[0], &sighting, scene.now())
+    };
+    assert!(wants(&[bare(120.0, 1)], true) && wants(&[bare(120.0, 1)], false));
+    assert!(!wants(&[bare(30.0, 1)], true) && !wants(&[bare(30.0, 1)], false), "too far");
+    assert!(wants(&[bare(46.0, 1)], true), "a glance may be mistaken by a little");
+    assert!(!wants(&[bare(120.0, 1), bare(100.0, 2)], false), "two people");
 }
