@@ -123,7 +123,7 @@ impl Enroller {
     /// # Errors
     /// A fault of the networks.
     pub fn look_closer(&mut self, frame: Rgb<'_>, portrait: Portrait) -> Result<Portrait> {
-        Ok(self.vision.look_closer(frame, &portrait.face)?.unwrap_or(portrait))
+        Ok(gate_vision::portrait(frame, &self.vision.look_closer(frame, &portrait.face)?).unwrap_or(portrait))
     }
 
     /// The face to enrol among those of a frame, or why there is none.

@@ -1,17 +1,20 @@
 //! The way of the data, straight down: frame → faces → tracks → chips → encoding → identification → decision.
 //!
 //! ```text
-//!  frame ──moves?──detect──▶ faces ──track──▶ tracks ──align──▶ chips ──measure──▶ quality
-//!                                                          │ nearest, good enough
-//!                                                          ├──look closer──encode──▶ probe ──search──▶ lookup
-//!                                                          └──liveness──▶ pad look                       │
-//!                                 sighting (one value, bounded) ◀───────────┴────────────────────────────┘
-//!                                     └──▶ Decider.step(sighting, now) ──▶ actions
+//!  frame ──moves?──glance──▶ faces ──align──▶ chips ──measure──▶ quality ──track──▶ tracks ─┐
+//!                     ▲         one that the decider wants compared: once more, by detect   │
+//!                     └─────────────────────────────────────────────────────────────────────┤ nearest, wanted
+//!                                          ┌── probe ◀──encode──look closer─────────────────┤
+//!                                       search                         pad look ◀──liveness─┘
+//!                                          └──▶ lookup ──▶ sighting (one value, bounded) ◀──┘
+//!                                                             └──▶ Decider.step(sighting, now) ──▶ actions
 //! ```
+//! What costs most is done only for a face of which the decider says that comparing it could change something; every other
+//! frame is glanced at. The steady state allocates nothing (but for what ONNX Runtime and its binding do).
 
 use anyhow::{Context, Result};
 use gate_core::decision::{Actions, Decider, FaceSighting, Lookup, Now, Sighting};
-use gate_core::geometry::{Face, Rect};
+use gate_core::geometry::{Face, Faces, Rect};
 use gate_core::light::{LightSample, Sampler};
 use gate_core::liveness::PadLook;
 use gate_core::motion::Stillness;
@@ -19,7 +22,8 @@ use gate_core::picture::Rgb;
 use gate_core::policy::Policy;
 use gate_core::track::{FACES_MAX, TrackId, Tracker};
 use gate_site::{Members, Site};
-use gate_vision::{Liveness, Portrait, Vision, portrait};
+use gate_vision::align::{Chip, align, new_chip};
+use gate_vision::{Liveness, Vision, cut_out};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,9 +32,9 @@ use crate::stopwatch::Stopwatch;
 /// How long each stage of one frame took.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timings {
-    /// Finding faces.
+    /// Finding faces: a glance, the whole look where it is worth it, the closer look.
     pub detect: Duration,
-    /// Cutting out and measuring.
+    /// Cutting out and measuring; tracks.
     pub align: Duration,
     /// The encoder's network; zero when nobody was encoded.
     pub encode: Duration,
@@ -38,7 +42,7 @@ pub struct Timings {
     pub search: Duration,
     /// Whether the face is live: the network and the cues beside it.
     pub liveness: Duration,
-    /// Tracks, evidence, decision.
+    /// Evidence, decision.
     pub decide: Duration,
 }
 
@@ -64,6 +68,7 @@ pub struct Gate {
     /// Reads the lamp's light off the face that is asked.
     sampler: Option<(TrackId, Sampler)>,
     seen: Vec<Seen>,
+    chip: Chip,
     timings: Timings,
 }
 
@@ -81,6 +86,7 @@ impl Gate {
             decider: Decider::new(policy),
             sampler: None,
             seen: Vec::with_capacity(FACES_MAX),
+            chip: new_chip(),
             timings: Timings::default(),
         }
     }
@@ -91,54 +97,80 @@ impl Gate {
     /// When a network cannot be run. Nothing was decided then.
     pub fn look(&mut self, picture: Rgb<'_>, now: Now) -> Result<Actions> {
         let mut watch = Stopwatch::start();
+        self.timings = Timings::default();
+        let mut sighting =
+            Sighting { random: self.random()?, glance: !self.decider.expects(now), ..Sighting::default() };
         // Where nobody was and nothing has moved, nobody is.
-        let is_still = self.stillness.is_still(picture, now.mono_ms);
-        let faces = if is_still { Vec::new() } else { self.vision.detect(picture).context("looking for faces")? };
-        if !is_still {
-            self.stillness.looked(!faces.is_empty(), now.mono_ms);
+        if self.stillness.is_still(picture, now.mono_ms) {
+            self.seen.clear();
+        } else {
+            self.find(picture, &mut sighting, now, &mut watch)?;
+            if sighting.glance && self.wants_nearest(&sighting, now) {
+                sighting.glance = false;
+                self.find(picture, &mut sighting, now, &mut watch)?;
+            }
+            self.stillness.looked(!self.seen.is_empty(), now.mono_ms);
         }
-        self.timings = Timings { detect: watch.lap(), ..Timings::default() };
-
-        let portraits: Vec<Portrait> =
-            faces.iter().take(FACES_MAX).filter_map(|face| portrait(picture, face)).collect();
-        self.timings.align = watch.lap();
-
-        let boxes: Vec<Rect> = portraits.iter().map(|p| p.face.rect).collect();
-        let tracks = self.tracker.update(&boxes, now.mono_ms);
-        if let Some(liveness) = self.liveness.as_mut().filter(|_| !portraits.is_empty()) {
-            liveness.remember(picture, now.mono_ms);
+        // Only the nearest can be granted, so only that one is worth an encoding.
+        if !sighting.glance && self.wants_nearest(&sighting, now) {
+            let face = self.seen[0].face;
+            self.seen[0].sighting.lookup = self.identify(picture, &face, &mut watch)?;
+            self.seen[0].sighting.pad = self.look_for_life(picture, &face.rect, now, &mut watch)?;
         }
-        let mut sighting = Sighting { random: self.random()?, ..Sighting::default() };
-        self.seen.clear();
-        for (place, (portrait, track)) in portraits.iter().zip(tracks).enumerate() {
-            self.timings.decide += watch.lap();
-            // Faces come largest first: only the nearest can be granted, so only that one is worth an encoding.
-            let good = portrait.quality.refusal(&self.decider.policy().quality).is_none();
-            let (lookup, pad) = if place == 0 && good {
-                (self.identify(picture, portrait, &mut watch)?, self.look_for_life(picture, portrait, &mut watch)?)
-            } else {
-                (Lookup::NotDone, None)
-            };
-            let light = self.read_light(picture, &portrait.face, track);
-            let face = FaceSighting { track, quality: portrait.quality, lookup, pad, light };
-            self.seen.push(Seen { face: portrait.face, sighting: face, attack: false });
-            // There is room: both hold FACES_MAX.
-            let _ = sighting.faces.push(face);
+        for place in 0..self.seen.len() {
+            let Seen { face, sighting: seen, .. } = self.seen[place];
+            self.seen[place].sighting.light = self.read_light(picture, &face, seen.track);
         }
+        sighting.faces = self.seen.iter().map(|seen| seen.sighting).collect();
         let actions = self.decider.step(&sighting, now);
         for seen in &mut self.seen {
             seen.attack = self.decider.is_attack(seen.sighting.track);
         }
-        self.timings.decide += watch.lap();
+        self.timings.decide = watch.lap();
         Ok(actions)
     }
 
-    /// Who is this? Asked only of a face that is good enough to be granted on.
-    fn identify(&mut self, picture: Rgb<'_>, portrait: &Portrait, watch: &mut Stopwatch) -> Result<Lookup> {
-        let closer = self.vision.look_closer(picture, &portrait.face).context("looking at a face")?;
+    /// Finds the faces, nearest first, measures them and follows them from the last frame; fills `seen` and the sighting.
+    fn find(&mut self, picture: Rgb<'_>, sighting: &mut Sighting, now: Now, watch: &mut Stopwatch) -> Result<()> {
+        let faces: Faces = if sighting.glance {
+            self.vision.glance(picture, self.decider.policy().quality.min_face_px)
+        } else {
+            self.vision.detect(picture)
+        }
+        .context("looking for faces")?;
         self.timings.detect += watch.lap();
-        let Some(closer) = closer else { return Ok(Lookup::Unclear) };
-        let probe = self.vision.encode_clear(&closer.chip).context("encoding a face")?;
+        self.seen.clear();
+        for face in faces.iter().take(FACES_MAX) {
+            let Some(quality) = cut_out(picture, face, &mut self.chip) else { continue };
+            let track = TrackId(0);
+            let sighting = FaceSighting { track, quality, lookup: Lookup::NotDone, pad: None, light: None };
+            self.seen.push(Seen { face: *face, sighting, attack: false });
+        }
+        let mut boxes = [Rect::default(); FACES_MAX];
+        boxes.iter_mut().zip(&self.seen).for_each(|(to, seen)| *to = seen.face.rect);
+        let tracks = self.tracker.update(&boxes[..self.seen.len()], now.mono_ms);
+        for (seen, track) in self.seen.iter_mut().zip(tracks) {
+            seen.sighting.track = track;
+        }
+        sighting.faces = self.seen.iter().map(|seen| seen.sighting).collect();
+        self.timings.align += watch.lap();
+        Ok(())
+    }
+
+    fn wants_nearest(&self, sighting: &Sighting, now: Now) -> bool {
+        self.seen.first().is_some_and(|nearest| self.decider.wants(&nearest.sighting, sighting, now))
+    }
+
+    /// Who is this?
+    fn identify(&mut self, picture: Rgb<'_>, face: &Face, watch: &mut Stopwatch) -> Result<Lookup> {
+        let closer = self.vision.look_closer(picture, face).context("looking at a face")?;
+        self.timings.detect += watch.lap();
+        let is_cut = align(picture, &closer, &mut self.chip);
+        self.timings.align += watch.lap();
+        if !is_cut {
+            return Ok(Lookup::Unclear);
+        }
+        let probe = self.vision.encode_clear(&self.chip).context("encoding a face")?;
         self.timings.encode = watch.lap();
         let Some(probe) = probe else { return Ok(Lookup::Unclear) };
         let lookup = self.members.look_up(probe);
@@ -146,15 +178,17 @@ impl Gate {
         Ok(lookup)
     }
 
-    /// Is it live? Asked of the same face.
+    /// Is it live?
     fn look_for_life(
         &mut self,
         picture: Rgb<'_>,
-        portrait: &Portrait,
+        face: &Rect,
+        now: Now,
         watch: &mut Stopwatch,
     ) -> Result<Option<PadLook>> {
         let Some(liveness) = &mut self.liveness else { return Ok(None) };
-        let look = liveness.look(picture, &portrait.face.rect).context("telling a live face from a picture")?;
+        liveness.remember(picture, now.mono_ms);
+        let look = liveness.look(picture, face).context("telling a live face from a picture")?;
         self.timings.liveness = watch.lap();
         Ok(Some(look))
     }

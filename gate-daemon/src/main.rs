@@ -1,5 +1,7 @@
 //! The face gate's daemon: from the camera to the relay.
 
+#[cfg(test)]
+mod allocations;
 mod bench;
 mod check;
 mod demo;

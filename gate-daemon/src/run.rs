@@ -18,15 +18,17 @@ use crate::service::Service;
 use crate::source::{Next, Source};
 use crate::status::Status;
 use crate::trace::Trace;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use gate_config::{FpirUnmet, LivenessMode};
 use gate_core::decision::{Action, Actions, Event, Now};
 use gate_core::gate::{Fault, State};
 use gate_hal::{CameraState, Frame};
 use gate_site::Site;
+use gate_vision::card::{Card, Job};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// The longest wait for a frame: so soon a stop, a new gallery or the end of a pulse is noticed.
@@ -93,14 +95,19 @@ impl Daemon {
         let outputs = Outputs::open(site, &source.clock())?;
         let events = EventLog::open(site.config.events.file.as_deref())?;
         let trace = options.trace.as_deref().map(Trace::create).transpose()?;
-        let vision = site.vision()?;
-        let encoder = vision.encoder().card().clone();
+        let encoder = Card::load(&site.config.vision.models, &site.config.vision.encoder, Job::Encode)?;
         let comparer = site.comparer(&encoder)?;
         tracing::info!(comparison = comparer.name(), impostors = comparer.measured_on(), "comparison loaded");
-        let (members, people) = PeopleWatch::start(site.clone(), encoder, comparer, load)?;
+        // People and networks at the same time: with many people each takes as long as the other.
+        let (networks, people) = thread::scope(|scope| {
+            let people = scope.spawn(|| PeopleWatch::start(site.clone(), encoder, comparer, load));
+            let networks = site.vision().and_then(|vision| Ok((site.liveness(&vision)?, vision)));
+            (networks, people.join())
+        });
+        let (liveness, vision) = networks?;
+        let (members, people) = people.map_err(|_| anyhow!("the thread that loads people has panicked"))??;
         let provider = site.vision_options().session.provider.name();
         tracing::info!(runtime = %vision.runtime_path().display(), provider, "networks loaded");
-        let liveness = site.liveness(&vision)?;
         if site.config.liveness.mode == LivenessMode::Off {
             tracing::warn!("[liveness] mode = \"off\": a photograph of an enrolled person opens the gate");
         }
@@ -195,7 +202,7 @@ impl Daemon {
                 tracing::error!("{e:#}");
                 let actions = self.gate.decider().fault(Fault::Model, now);
                 self.act(&actions, now);
-                std::thread::sleep(MODEL_PAUSE);
+                thread::sleep(MODEL_PAUSE);
                 return Ok(());
             }
         };

@@ -68,6 +68,12 @@ pub struct Face {
     pub score: f32,
 }
 
+/// Most faces that are told of one picture.
+pub const DETECTED_MAX: usize = 32;
+
+/// The faces of one picture, largest first.
+pub type Faces = heapless::Vec<Face, DETECTED_MAX>;
+
 impl Face {
     /// Part of the aligned chip that lies within a frame of this size, 0..=1: how much of the face was really seen.
     ///

@@ -44,22 +44,26 @@ fn bilinear(data: &[u8], width: usize, height: usize, x: f32, y: f32) -> [u8; 3]
     if !(x > -1.0 && y > -1.0 && x < width as f32 && y < height as f32) {
         return [0; 3];
     }
-    let (left, top) = (x.floor(), y.floor());
+    // Rounded down: both are above -1. A call of `floor` would cost as much as all the rest.
+    let (left, top) = ((x + 1.0) as i32 - 1, (y + 1.0) as i32 - 1);
     // 11 bits of fraction are more than 8-bit pixels can show.
-    let (fx, fy) = (((x - left) * 2048.0) as u32, ((y - top) * 2048.0) as u32);
+    let fraction = |at: f32, whole: i32| (((at - whole as f32) * 2048.0) as i32).clamp(0, 2048) as u32;
+    let (fx, fy) = (fraction(x, left), fraction(y, top));
     let (left, top) = (left as isize, top as isize);
     let weights = [(2048 - fx) * (2048 - fy), fx * (2048 - fy), (2048 - fx) * fy, fx * fy];
     let inside = left >= 0 && top >= 0 && left + 1 < width as isize && top + 1 < height as isize;
     if inside {
         let upper = (top as usize * width + left as usize) * 3;
         let (upper, lower) = (&data[upper..upper + 6], &data[upper + width * 3..upper + width * 3 + 6]);
-        return std::array::from_fn(|c| {
+        let mix = |c: usize| {
             let sum = weights[0] * u32::from(upper[c])
                 + weights[1] * u32::from(upper[c + 3])
                 + weights[2] * u32::from(lower[c])
                 + weights[3] * u32::from(lower[c + 3]);
             ((sum + (1 << 21)) >> 22) as u8
-        });
+        };
+        // Not `from_fn`: it is not inlined here, and this is the innermost loop.
+        return [mix(0), mix(1), mix(2)];
     }
     let at = |dx: isize, dy: isize, c: usize| -> u32 {
         let (x, y) = (left + dx, top + dy);

@@ -1,14 +1,13 @@
 //! Finds faces and their landmarks with YuNet (Wu et al. 2023), any size of frame.
 
-use crate::card::{Card, Channels, Detection, Job};
+use crate::card::{Card, Detection, Job};
 use crate::error::VisionError;
+use crate::network::{Network, bad_model, failed, write_planes, write_planes_shrunk};
 use crate::runtime::{Runtime, SessionOptions};
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-use gate_core::geometry::{Face, Point, Rect};
+use gate_core::geometry::{Face, Faces, Point, Rect};
 use gate_core::picture::Rgb;
-use ort::session::Session;
-use ort::value::TensorRef;
 use std::path::Path;
 
 /// The network halves its input five times.
@@ -21,16 +20,21 @@ const VOTER_IOU: f32 = 0.5;
 const SAME_FACE_IOU: f32 = 0.3;
 /// One prediction for each cell at each of these strides.
 const STRIDES: [u32; 3] = [8, 16, 32];
+/// Cells that say "a face" in a frame of some people.
+const CELLS_USUAL: usize = 1_000;
 
 /// The detector's network with its buffers.
 pub struct Detector {
-    card: Card,
+    network: Network,
     detection: Detection,
-    session: Session,
-    input_name: String,
+    /// Of each stride, where its class and object scores, boxes and landmarks are among the outputs.
+    outputs: [[usize; 4]; STRIDES.len()],
     resizer: Resizer,
     small: Vec<u8>,
+    sums: Vec<u16>,
     planes: Vec<f32>,
+    /// What the cells say that see a face.
+    cells: Vec<Face>,
 }
 
 /// How a frame, or a part of it, is laid on the network's input.
@@ -57,6 +61,13 @@ impl Layout {
             (f64::from(side) * f64::from(max_px) / f64::from(longest)).round().max(1.0) as u32
         };
         Self::resized(Rect { x: 0.0, y: 0.0, w: w as f32, h: h as f32 }, shrink(w), shrink(h))
+    }
+
+    /// The picture shrunk by a whole number. Pixels over at the right and the bottom are not seen.
+    fn shrunk(picture: Rgb<'_>, factor: u32) -> Self {
+        let (width, height) = (picture.width_px() / factor, picture.height_px() / factor);
+        let (w, h) = ((width * factor) as f32, (height * factor) as f32);
+        Self::resized(Rect { x: 0.0, y: 0.0, w, h }, width, height)
     }
 
     /// What lies around a face, resized until the face is `face_px` large; `None` when there is next to nothing.
@@ -88,6 +99,11 @@ impl Layout {
         }
     }
 
+    /// Pixels of the network's input.
+    fn area(&self) -> usize {
+        (self.input_width * self.input_height) as usize
+    }
+
     fn resized(part: Rect, width: u32, height: u32) -> Self {
         let up = |side: u32| side.div_ceil(GRID_PX) * GRID_PX;
         Self { part, width, height, input_width: up(width), input_height: up(height) }
@@ -101,22 +117,27 @@ impl Detector {
     /// See [`Card::load`] and [`Runtime::session`].
     pub fn load(runtime: &Runtime, models: &Path, name: &str, options: SessionOptions) -> Result<Self, VisionError> {
         let card = Card::load(models, name, Job::Detect)?;
-        let session = runtime.session(&card, options)?;
-        let bad = |why: &str| VisionError::BadModel { name: card.name.clone(), why: why.into() };
-        let detection = card.detection.clone().ok_or_else(|| bad("the card has no [detection]"))?;
-        let [input] = session.inputs() else { return Err(bad("the graph must have one input")) };
-        let input_name = input.name().to_string();
-        for stride in STRIDES {
-            for kind in ["cls", "obj", "bbox", "kps"] {
+        let network = Network::load(runtime, card, options)?;
+        let card = network.card();
+        let detection = card.detection.clone().ok_or_else(|| bad_model(card, "the card has no [detection]"))?;
+        let mut outputs = [[0; 4]; STRIDES.len()];
+        for (of_stride, stride) in outputs.iter_mut().zip(STRIDES) {
+            for (place, kind) in of_stride.iter_mut().zip(["cls", "obj", "bbox", "kps"]) {
                 let output = format!("{kind}_{stride}");
-                if !session.outputs().iter().any(|o| o.name() == output) {
-                    return Err(bad(&format!("the graph has no output {output:?}")));
-                }
+                let missing = || bad_model(card, format!("the graph has no output {output:?}"));
+                *place = network.output(&output).ok_or_else(missing)?;
             }
         }
-        let resizer = Resizer::new();
-        let mut detector =
-            Self { card, detection, session, input_name, resizer, small: Vec::new(), planes: Vec::new() };
+        let mut detector = Self {
+            network,
+            detection,
+            outputs,
+            resizer: Resizer::new(),
+            small: Vec::new(),
+            sums: Vec::new(),
+            planes: Vec::new(),
+            cells: Vec::with_capacity(CELLS_USUAL),
+        };
         // A first run takes the cost of first use (on a GPU: compiling) away from the first visitor.
         let black = vec![0; (USUAL_PX.0 * USUAL_PX.1 * 3) as usize];
         if let Some(frame) = Rgb::new(&black, USUAL_PX.0, USUAL_PX.1) {
@@ -131,8 +152,30 @@ impl Detector {
     ///
     /// # Errors
     /// When the network cannot be run.
-    pub fn detect(&mut self, picture: Rgb<'_>, max_px: u32) -> Result<Vec<Face>, VisionError> {
-        self.faces(picture, Layout::of(picture, max_px))
+    pub fn detect(&mut self, picture: Rgb<'_>, max_px: u32) -> Result<Faces, VisionError> {
+        let layout = Layout::of(picture, max_px);
+        self.fill(picture, layout)?;
+        self.faces(layout)
+    }
+
+    /// The same of the picture shrunk by a whole number, at least 1: each pixel is the mean of `factor` x `factor`.
+    ///
+    /// # Errors
+    /// When the network cannot be run.
+    pub fn detect_shrunk(&mut self, picture: Rgb<'_>, factor: u32) -> Result<Faces, VisionError> {
+        let layout = Layout::shrunk(picture, factor);
+        let (input, width) = (self.network.card().input, picture.width_px() as usize);
+        let input_width = layout.input_width as usize;
+        write_planes_shrunk(
+            input,
+            picture.data(),
+            width,
+            factor as usize,
+            Self::input(&mut self.planes, layout),
+            input_width,
+            &mut self.sums,
+        );
+        self.faces(layout)
     }
 
     /// The same face with better landmarks: the mean of those given and of those found in closer looks, in which the face
@@ -143,88 +186,76 @@ impl Detector {
     /// # Errors
     /// When the network cannot be run.
     pub fn look_closer(&mut self, picture: Rgb<'_>, face: &Face) -> Result<Face, VisionError> {
-        let mut looks = vec![*face];
-        for face_px in self.detection.closer_px.clone() {
-            let Some(layout) = Layout::around(picture, &face.rect, face_px) else { continue };
-            let seen = self.faces(picture, layout)?;
-            let same = seen.into_iter().max_by(|a, b| a.rect.iou(&face.rect).total_cmp(&b.rect.iou(&face.rect)));
-            looks.extend(same.filter(|same| same.rect.iou(&face.rect) > SAME_FACE_IOU));
+        let mut landmarks = Mean::default();
+        landmarks.add(&face.landmarks, 1.0);
+        for look in 0..self.detection.closer_px.len() {
+            let Some(layout) = Layout::around(picture, &face.rect, self.detection.closer_px[look]) else { continue };
+            self.fill(picture, layout)?;
+            let seen = self.faces(layout)?;
+            let same = seen.iter().max_by(|a, b| a.rect.iou(&face.rect).total_cmp(&b.rect.iou(&face.rect)));
+            if let Some(same) = same.filter(|same| same.rect.iou(&face.rect) > SAME_FACE_IOU) {
+                landmarks.add(&same.landmarks, 1.0);
+            }
         }
-        Ok(Face { landmarks: mean_landmarks(looks.iter().map(|look| (look, 1.0))), ..*face })
+        Ok(Face { landmarks: landmarks.get(), ..*face })
     }
 
-    fn faces(&mut self, picture: Rgb<'_>, layout: Layout) -> Result<Vec<Face>, VisionError> {
-        self.fill(picture, layout)?;
+    /// What the network sees in `planes`, which hold what the layout says.
+    fn faces(&mut self, layout: Layout) -> Result<Faces, VisionError> {
         let shape = [1usize, 3, layout.input_height as usize, layout.input_width as usize];
-        let run = |e: ort::Error| VisionError::Run { name: self.card.name.clone(), why: e.to_string() };
-        let tensor = TensorRef::from_array_view((shape, self.planes.as_slice())).map_err(run)?;
-        let outputs = self.session.run(ort::inputs![self.input_name.as_str() => tensor]).map_err(run)?;
-        let mut faces = Vec::new();
-        for stride in STRIDES {
-            let part = |kind: &str| -> Result<&[f32], VisionError> {
-                let value = &outputs[format!("{kind}_{stride}").as_str()];
-                value.try_extract_tensor::<f32>().map(|(_, data)| data).map_err(run)
-            };
+        let outputs = self.network.run(shape, &self.planes[..3 * layout.area()])?;
+        self.cells.clear();
+        for (stride, [cls, obj, bbox, kps]) in STRIDES.into_iter().zip(self.outputs) {
             let grid = Grid { stride, columns: (layout.input_width / stride) as usize };
-            grid.decode(part("cls")?, part("obj")?, part("bbox")?, part("kps")?, self.detection.score_min, &mut faces);
+            let (cls, obj, bbox, kps) = (outputs.at(cls)?, outputs.at(obj)?, outputs.at(bbox)?, outputs.at(kps)?);
+            grid.decode(cls, obj, bbox, kps, self.detection.score_min, &mut self.cells);
         }
-        drop(outputs);
-        let mut kept = suppress(faces, self.detection.nms_iou);
-        for face in &mut kept {
+        let mut faces = suppress(&mut self.cells, self.detection.nms_iou);
+        for face in &mut faces {
             *face = layout.to_picture(face);
         }
-        kept.sort_by(|a, b| b.rect.w.total_cmp(&a.rect.w));
-        Ok(kept)
+        Ok(faces)
     }
 
     /// Writes the picture into `planes`, shrunk if need be, black beyond its edges.
     fn fill(&mut self, picture: Rgb<'_>, layout: Layout) -> Result<(), VisionError> {
-        let run = |why: String| VisionError::Run { name: self.card.name.clone(), why };
         let (width, height) = (layout.width as usize, layout.height as usize);
         let part = layout.part;
         let whole = (picture.width_px() as f32, picture.height_px() as f32) == (part.w, part.h);
         let same_size = whole && (part.w, part.h) == (width as f32, height as f32);
         if !same_size {
+            let unfit = |e: &dyn std::fmt::Display| failed(self.network.card(), e.to_string());
             self.small.resize(width * height * 3, 0);
             let source = ImageRef::new(picture.width_px(), picture.height_px(), picture.data(), PixelType::U8x3)
-                .map_err(|e| run(e.to_string()))?;
+                .map_err(|e| unfit(&e))?;
             let mut target = Image::from_slice_u8(layout.width, layout.height, &mut self.small, PixelType::U8x3)
-                .map_err(|e| run(e.to_string()))?;
+                .map_err(|e| unfit(&e))?;
             let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).crop(
                 part.x.into(),
                 part.y.into(),
                 part.w.into(),
                 part.h.into(),
             );
-            self.resizer.resize(&source, &mut target, &options).map_err(|e| run(e.to_string()))?;
+            self.resizer.resize(&source, &mut target, &options).map_err(|e| unfit(&e))?;
         }
         let pixels = if same_size { picture.data() } else { &self.small };
-        let (input_width, area) = (layout.input_width as usize, (layout.input_width * layout.input_height) as usize);
-        if self.planes.len() != 3 * area {
-            self.planes.clear();
-            self.planes.resize(3 * area, 0.0);
-        } else if input_width != width || layout.input_height != layout.height {
-            // A picture of another size may have left its pixels beyond this one's edges.
-            self.planes.fill(0.0);
-        }
-        let (first, rest) = self.planes.split_at_mut(area);
-        let (second, third) = rest.split_at_mut(area);
-        let input = self.card.input;
-        let (red, blue) = match input.channels {
-            Channels::Rgb => (first, third),
-            Channels::Bgr => (third, first),
-        };
-        let convert = |value: u8| (f32::from(value) - input.mean) * input.scale;
-        for (y, row) in pixels.chunks_exact(3 * width).enumerate() {
-            let at = y * input_width;
-            let planes = red[at..at + width].iter_mut().zip(&mut second[at..at + width]).zip(&mut blue[at..at + width]);
-            for ([r, g, b], ((to_r, to_g), to_b)) in row.as_chunks::<3>().0.iter().zip(planes) {
-                *to_r = convert(*r);
-                *to_g = convert(*g);
-                *to_b = convert(*b);
-            }
-        }
+        let planes = Self::input(&mut self.planes, layout);
+        write_planes(self.network.card().input, pixels, width, planes, layout.input_width as usize);
         Ok(())
+    }
+
+    /// The part of `planes` that is the network's input, black where this picture does not reach.
+    fn input(planes: &mut Vec<f32>, layout: Layout) -> &mut [f32] {
+        let values = 3 * layout.area();
+        if planes.len() < values {
+            planes.resize(values, 0.0);
+        }
+        let input = &mut planes[..values];
+        if (layout.input_width, layout.input_height) != (layout.width, layout.height) {
+            // An earlier picture may have left its pixels there.
+            input.fill(0.0);
+        }
+        input
     }
 }
 
@@ -259,36 +290,50 @@ impl Grid {
     }
 }
 
-/// Non-maximum suppression: of boxes that overlap by more than `iou`, the one of the best score stays.
+/// Non-maximum suppression: of boxes that overlap by more than `iou`, the one of the best score stays. Largest first.
 ///
 /// Its landmarks become the mean of what all boxes around the same face say, weighed by the square of their scores: several
 /// cells see each face, and the best-scored one does not place landmarks best.
-fn suppress(mut faces: Vec<Face>, iou: f32) -> Vec<Face> {
-    faces.sort_by(|a, b| b.score.total_cmp(&a.score));
-    let mut kept: Vec<Face> = Vec::new();
-    for face in &faces {
-        if kept.iter().all(|better| better.rect.iou(&face.rect) <= iou) {
-            kept.push(*face);
+fn suppress(cells: &mut [Face], iou: f32) -> Faces {
+    // Unstable, so that nothing is allocated; two cells of one score and one box are the same.
+    cells.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.rect.x.total_cmp(&b.rect.x)));
+    let mut kept = Faces::new();
+    for face in cells.iter() {
+        if kept.iter().all(|better| better.rect.iou(&face.rect) <= iou) && kept.push(*face).is_err() {
+            // What is left has lower scores than all that are kept.
+            break;
         }
     }
     for best in &mut kept {
-        let voters: Vec<&Face> = faces.iter().filter(|face| face.rect.iou(&best.rect) > VOTER_IOU).collect();
-        best.landmarks = mean_landmarks(voters.into_iter().map(|face| (face, face.score * face.score)));
+        let mut landmarks = Mean::default();
+        for face in cells.iter().filter(|face| face.rect.iou(&best.rect) > VOTER_IOU) {
+            landmarks.add(&face.landmarks, face.score * face.score);
+        }
+        best.landmarks = landmarks.get();
     }
+    kept.sort_unstable_by(|a, b| b.rect.w.total_cmp(&a.rect.w));
     kept
 }
 
 /// The weighted mean of several faces' landmarks.
-fn mean_landmarks<'a>(faces: impl Iterator<Item = (&'a Face, f32)>) -> [Point; 5] {
-    let (mut sums, mut weights) = ([Point::default(); 5], 0.0);
-    for (face, weight) in faces {
-        for (sum, point) in sums.iter_mut().zip(&face.landmarks) {
+#[derive(Default)]
+struct Mean {
+    sums: [Point; 5],
+    weights: f32,
+}
+
+impl Mean {
+    fn add(&mut self, landmarks: &[Point; 5], weight: f32) {
+        for (sum, point) in self.sums.iter_mut().zip(landmarks) {
             sum.x += weight * point.x;
             sum.y += weight * point.y;
         }
-        weights += weight;
+        self.weights += weight;
     }
-    sums.map(|sum| Point { x: sum.x / weights, y: sum.y / weights })
+
+    fn get(&self) -> [Point; 5] {
+        self.sums.map(|sum| Point { x: sum.x / self.weights, y: sum.y / self.weights })
+    }
 }
 
 #[cfg(test)]
@@ -309,7 +354,7 @@ mod tests {
     #[test]
     fn of_overlapping_boxes_the_best_stays() {
         let face = |x: f32, score: f32| Face { rect: Rect { x, y: 0.0, w: 100.0, h: 100.0 }, score, ..Face::default() };
-        let kept = suppress(vec![face(0.0, 0.8), face(10.0, 0.9), face(300.0, 0.7)], 0.3);
+        let kept = suppress(&mut [face(0.0, 0.8), face(10.0, 0.9), face(300.0, 0.7)], 0.3);
         assert_eq!(kept.iter().map(|f| f.score).collect::<Vec<_>>(), [0.9, 0.7]);
     }
 
@@ -320,7 +365,7 @@ mod tests {
             landmarks: [Point { x: x + 50.0, y: 50.0 }; 5],
             score,
         };
-        let kept = suppress(vec![face(0.0, 1.0), face(10.0, 0.5), face(60.0, 0.9), face(300.0, 0.8)], 0.3);
+        let kept = suppress(&mut [face(0.0, 1.0), face(10.0, 0.5), face(60.0, 0.9), face(300.0, 0.8)], 0.3);
         // (1 * 50 + 0.25 * 60) / 1.25 = 52; the one at 60 overlaps too little to be the same face, and too little to go.
         let xs: Vec<f32> = kept.iter().map(|f| f.landmarks[0].x).collect();
         assert!(xs.iter().zip([52.0, 110.0, 350.0]).all(|(x, want)| (x - want).abs() < 1e-3), "{xs:?}");

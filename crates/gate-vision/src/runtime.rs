@@ -2,6 +2,7 @@
 
 use crate::card::Card;
 use crate::error::VisionError;
+use crate::network::bad_model;
 use crate::{onnx, optimised};
 use ort::ep::{CUDA, ExecutionProviderDispatch, TensorRT};
 use ort::session::Session;
@@ -182,7 +183,7 @@ impl Runtime {
             .commit_from_memory(&weights)
             .map_err(bad)?;
         let difference = optimised::difference(&mut published, &mut optimised, card).map_err(bad)?;
-        if difference > optimised::DIFFERENCE_MAX {
+        if difference > optimised::difference_max(card) {
             let why = format!("optimised for this machine, its outputs are off by {difference:e} of their range");
             return Err(bad_model(card, why));
         }
@@ -247,10 +248,6 @@ impl Runtime {
             .with_execution_providers(providers)
             .map_err(|e| VisionError::Provider { provider: options.provider.name(), why: e.to_string() })
     }
-}
-
-fn bad_model(card: &Card, why: String) -> VisionError {
-    VisionError::BadModel { name: card.name.clone(), why }
 }
 
 /// The card's weights as a graph in the form that runs fastest.

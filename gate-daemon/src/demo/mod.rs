@@ -5,7 +5,7 @@
 
 mod draw;
 mod report;
-mod scene;
+pub mod scene;
 
 use crate::trace::FrameTrace;
 use anyhow::{Context, Result, bail};

@@ -227,6 +227,18 @@ pub fn render(vision: &mut Vision, samples: &Path, folder: &Path, progress: impl
     Ok(())
 }
 
+/// The first visit: nobody, then an enrolled person who walks up and is let in, then nobody again.
+///
+/// # Errors
+/// When a sample is missing or shows no face.
+pub fn walk_up(vision: &mut Vision, samples: &Path) -> Result<Vec<RgbImage>> {
+    let cast = portrait(vision, &samples.join(Cast::Obama.picture()))?;
+    let (portraits, wall) = ([cast], wall());
+    let steps = ACTS[..3].iter().flat_map(|act| (0..act.frames).map(move |step| (act, step)));
+    let frame = |(number, (act, step))| CAMERA.see(&compose(act, step, &portraits, None, &wall), number);
+    Ok((0..).zip(steps).map(frame).collect())
+}
+
 /// What is held up in the act, if anything.
 fn held(act: &Act, portraits: &[Portrait]) -> Result<Option<Held>> {
     let (Some(species), Some((cast, _))) = (act.held, act.cast.first()) else {

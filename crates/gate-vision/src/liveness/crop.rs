@@ -41,14 +41,12 @@ pub(super) fn resized(
         for x in 0..side_px {
             let (x0, x1, fx) = axis(x, left, w);
             let value = |x: usize, y: usize, c: usize| f32::from(data[y * stride + x * 3 + c]);
-            put(
-                y * side_px + x,
-                std::array::from_fn(|c| {
-                    let upper = value(x0, y0, c) * (1.0 - fx) + value(x1, y0, c) * fx;
-                    let lower = value(x0, y1, c) * (1.0 - fx) + value(x1, y1, c) * fx;
-                    upper * (1.0 - fy) + lower * fy
-                }),
-            );
+            let mix = |c: usize| {
+                let upper = value(x0, y0, c) * (1.0 - fx) + value(x1, y0, c) * fx;
+                let lower = value(x0, y1, c) * (1.0 - fx) + value(x1, y1, c) * fx;
+                upper * (1.0 - fy) + lower * fy
+            };
+            put(y * side_px + x, [mix(0), mix(1), mix(2)]);
         }
     }
 }

@@ -19,12 +19,12 @@ pub use classifier::Classifier;
 
 use crate::card::{Card, Channels, Job};
 use crate::error::VisionError;
+use crate::network::{Network, bad_model, failed};
 use crate::runtime::{Runtime, SessionOptions};
 use gate_core::geometry::Rect;
 use gate_core::liveness::{PadLook, ScoreModel};
 use gate_core::picture::Rgb;
-use ort::session::Session;
-use ort::value::TensorRef;
+use outline::Gradients;
 use patch::{AREA, Grid, Luma, Motion};
 use std::collections::VecDeque;
 use std::path::Path;
@@ -40,10 +40,10 @@ const EARLIER_FRAMES: usize = 8;
 
 /// The liveness network, the cues beside it, and what they need to remember.
 pub struct Liveness {
-    card: Card,
+    network: Network,
     model: ScoreModel,
-    session: Session,
-    input_name: String,
+    /// Where the logits and the inner features are among the outputs.
+    outputs: [Option<usize>; 2],
     side_px: usize,
     crop: f32,
     bona_fide_class: usize,
@@ -56,6 +56,7 @@ pub struct Liveness {
     watch: Watch,
     grid: Vec<f32>,
     work: Vec<f32>,
+    gradients: Gradients,
     /// Luma of this frame and of some before it, oldest first, with their times in milliseconds.
     frames: VecDeque<(u64, Luma)>,
 }
@@ -67,18 +68,16 @@ impl Liveness {
     /// See [`Card::load`] and [`Runtime::session`]; and when the graph does not do what the card says.
     pub fn load(runtime: &Runtime, models: &Path, name: &str, options: SessionOptions) -> Result<Self, VisionError> {
         let card = Card::load(models, name, Job::Liveness)?;
-        let session = runtime.session(&card, options)?;
-        let bad = |why: &str| VisionError::BadModel { name: card.name.clone(), why: why.into() };
-        let about = card.liveness.as_ref().ok_or_else(|| bad("the card has no [liveness]"))?;
+        let network = Network::load(runtime, card, options)?;
+        let about = network.card().liveness.as_ref();
+        let about = about.ok_or_else(|| bad_model(network.card(), "the card has no [liveness]"))?;
         let (side_px, crop, bona_fide_class) = (about.side_px, about.crop, about.bona_fide_class);
         let model = about.score.model();
-        let [input] = session.inputs() else { return Err(bad("the graph must have one input")) };
-        let input_name = input.name().to_string();
+        let outputs = ["logits", "embedding"].map(|name| network.output(name));
         let mut liveness = Self {
-            card,
+            network,
             model,
-            session,
-            input_name,
+            outputs,
             side_px,
             crop,
             bona_fide_class,
@@ -91,6 +90,7 @@ impl Liveness {
             watch: Watch::new(),
             grid: vec![0.0; AREA],
             work: vec![0.0; AREA],
+            gradients: Gradients::new(),
             frames: VecDeque::new(),
         };
         // A first run proves that card and weights fit, and takes the cost of first use away from the first visitor.
@@ -106,7 +106,7 @@ impl Liveness {
     /// The card.
     #[must_use]
     pub fn card(&self) -> &Card {
-        &self.card
+        self.network.card()
     }
 
     /// How the scores of [`Self::look`] are distributed: the card's, or the site's own once it is calibrated.
@@ -123,7 +123,7 @@ impl Liveness {
         let want = self.feature_dim();
         if classifier.dim() != want {
             let why = format!("the site's liveness classifier weighs {} features, there are {want}", classifier.dim());
-            return Err(VisionError::BadModel { name: self.card.name.clone(), why });
+            return Err(bad_model(self.card(), why));
         }
         self.classifier = Some(classifier);
         Ok(())
@@ -161,7 +161,7 @@ impl Liveness {
             return Ok(PadLook { score, outline: 0.0, surroundings: None });
         };
         grid.fill(luma, &Motion::default(), &mut self.work, &mut self.grid);
-        let outline = outline::strength(&self.grid);
+        let outline = outline::strength(&self.grid, &mut self.gradients);
         // The youngest frame that is old enough.
         let ages = EARLIER_MIN_MS..=EARLIER_MAX_MS;
         let earlier = self.frames.iter().rev().find(|(t, _)| ages.contains(&at_ms.saturating_sub(*t)));
@@ -185,7 +185,7 @@ impl Liveness {
             "the site's liveness classifier was made for frames of {w}x{h}, these are {}x{}: calibrate anew, or set the camera back",
             found.0, found.1
         );
-        Err(VisionError::Run { name: self.card.name.clone(), why })
+        Err(failed(self.card(), why))
     }
 
     fn read_features(&mut self, picture: Rgb<'_>, face: &Rect) {
@@ -207,30 +207,26 @@ impl Liveness {
     /// Runs the network; fills `logits` and `embedding`.
     fn run(&mut self, picture: Rgb<'_>, face: &Rect) -> Result<(), VisionError> {
         let area = self.side_px * self.side_px;
-        let input = self.card.input;
+        let input = self.network.card().input;
         let planes = &mut self.planes;
         crop::resized(picture, face, self.crop, self.side_px, |at, [r, g, b]| {
             let ordered = if input.channels == Channels::Rgb { [r, g, b] } else { [b, g, r] };
             for (plane, value) in ordered.into_iter().enumerate() {
-                planes[plane * area + at] = (value.round() - input.mean) * input.scale;
+                planes[plane * area + at] = (((value + 0.5) as u32) as f32 - input.mean) * input.scale;
             }
         });
-        let failed = |e: ort::Error| VisionError::Run { name: self.card.name.clone(), why: e.to_string() };
-        let shape = [1usize, 3, self.side_px, self.side_px];
-        let tensor = TensorRef::from_array_view((shape, self.planes.as_slice())).map_err(failed)?;
-        let outputs = self.session.run(ort::inputs![self.input_name.as_str() => tensor]).map_err(failed)?;
-        self.logits.clear();
-        self.embedding.clear();
-        for (name, into) in [("logits", &mut self.logits), ("embedding", &mut self.embedding)] {
-            if let Some(value) = outputs.get(name) {
-                into.extend_from_slice(value.try_extract_tensor::<f32>().map_err(failed)?.1);
+        let outputs = self.network.run([1, 3, self.side_px, self.side_px], &self.planes)?;
+        for (output, into) in self.outputs.into_iter().zip([&mut self.logits, &mut self.embedding]) {
+            into.clear();
+            if let Some(output) = output {
+                into.extend_from_slice(outputs.at(output)?);
             }
         }
         drop(outputs);
         let sound = self.logits.len() > self.bona_fide_class && self.logits.iter().all(|v| v.is_finite());
         if !sound {
             let why = format!("its logits {:?} have no class {} or are no numbers", self.logits, self.bona_fide_class);
-            return Err(VisionError::Run { name: self.card.name.clone(), why });
+            return Err(failed(self.card(), why));
         }
         Ok(())
     }

@@ -55,12 +55,21 @@ impl Luma {
     /// The value at (x, y) in pixels of the frame, between pixels by their distance; negative beyond the frame.
     #[inline]
     fn at(&self, x: f32, y: f32) -> f32 {
-        let (x, y) = (x / self.scale as f32, y / self.scale as f32);
-        if !(x >= 0.0 && y >= 0.0 && x < (self.width - 1) as f32 && y < (self.height - 1) as f32) {
-            return -1.0;
+        match (Self::between(x, self.scale, self.width), Self::between(y, self.scale, self.height)) {
+            (Some(across), Some(down)) => self.mix(across, down),
+            _ => -1.0,
         }
-        let (left, top) = (x as usize, y as usize);
-        let (fx, fy) = (x - left as f32, y - top as f32);
+    }
+
+    /// The place before `at` on a side of so many values, and how far it is to the next; `None` beyond the frame.
+    #[inline]
+    fn between(at: f32, scale: usize, side: usize) -> Option<(usize, f32)> {
+        let at = at / scale as f32;
+        (at >= 0.0 && at < side as f32 - 1.0).then(|| (at as usize, at - (at as usize) as f32))
+    }
+
+    #[inline]
+    fn mix(&self, (left, fx): (usize, f32), (top, fy): (usize, f32)) -> f32 {
         let upper = top * self.width + left;
         let row = |at: usize| f32::from(self.data[at]) * (1.0 - fx) + f32::from(self.data[at + 1]) * fx;
         row(upper) * (1.0 - fy) + row(upper + self.width) * fy
@@ -108,12 +117,34 @@ impl Grid {
 
     /// The whole grid, softened by a small binomial filter so that neither noise nor the raster shows.
     pub fn fill(&self, luma: &Luma, motion: &Motion, work: &mut [f32], into: &mut [f32]) {
-        for y in 0..SIDE_PX {
-            for x in 0..SIDE_PX {
-                into[y * SIDE_PX + x] = self.sample(luma, motion, x, y);
+        if *motion == Motion::default() {
+            self.fill_unmoved(luma, into);
+        } else {
+            for y in 0..SIDE_PX {
+                for x in 0..SIDE_PX {
+                    into[y * SIDE_PX + x] = self.sample(luma, motion, x, y);
+                }
             }
         }
         soften(into, work);
+    }
+
+    /// Without a motion the columns' places are the same in every row.
+    fn fill_unmoved(&self, luma: &Luma, into: &mut [f32]) {
+        let place = |centre: f32, at: usize, side: usize| {
+            Luma::between(centre + self.step * (at as f32 - SIDE_PX as f32 / 2.0), luma.scale, side)
+        };
+        let columns: [Option<(usize, f32)>; SIDE_PX] = std::array::from_fn(|x| place(self.centre.0, x, luma.width));
+        for (y, row) in into.chunks_exact_mut(SIDE_PX).enumerate() {
+            match place(self.centre.1, y, luma.height) {
+                Some(down) => {
+                    for (value, across) in row.iter_mut().zip(&columns) {
+                        *value = across.map_or(-1.0, |across| luma.mix(across, down));
+                    }
+                }
+                None => row.fill(-1.0),
+            }
+        }
     }
 }
 
