@@ -25,7 +25,7 @@ head -1 packaging/debian/changelog | grep -qF "face-gate ($version)" || {
 scripts/build-for.sh "$arch"
 
 rm -rf "$stage"
-mkdir -p "$stage"/{bin,models,sysusers,tmpfiles}
+mkdir -p "$stage"/{bin,models,samples,sysusers,tmpfiles}
 
 # Rust's own objcopy knows every machine; binutils' strip only this one's.
 objcopy=$(rustc --print target-libdir)/../bin/rust-objcopy
@@ -42,6 +42,9 @@ for card in models/*.toml; do
     cp "$card" "$stage/models/"
     if [ -f "models/$weights" ]; then cp "models/$weights" "$stage/models/"; else cp "models/cache/$weights" "$stage/models/"; fi
 done
+
+# What `gate-daemon bench` walks up with: one person on two pictures.
+cp models/cache/samples/{obama,obama2}.jpg "$stage/samples/"
 
 # Each program describes itself: directly, or emulated where it is made for another machine.
 describe() {
