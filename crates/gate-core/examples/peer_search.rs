@@ -5,6 +5,7 @@
 //! Both files hold unit vectors of DIM little-endian f32, one after the other; each row is another person. Prints one
 //! JSON document: how long one search takes on one thread, and what each probe finds.
 
+use gate_core::codes::{self, Line};
 use gate_core::comparison::Comparison;
 use gate_core::gallery::{Gallery, Nearest};
 use gate_core::person::PersonKey;
@@ -40,30 +41,35 @@ fn measure(dim: usize, references: &[f32], probes: &[f32], rounds: usize) -> Res
     let people = u32::try_from(references.len() / dim)?;
     let owners: Vec<PersonKey> = (0..people).map(PersonKey).collect();
     let started = Instant::now();
-    let gallery = Gallery::new(dim, references, &owners).ok_or("the rows do not fit together")?;
+    let mut packed = vec![Line::default(); codes::lines(dim, owners.len())];
+    codes::pack(dim, references, &mut packed);
     let pack_ms = ms_since(started);
+    let gallery = Gallery::new(dim, references, &owners).ok_or("the rows do not fit together")?.with_codes(&packed);
     let mut answers = Vec::new();
-    let mut times_ms = Vec::new();
+    let (mut times_ms, mut compared) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         for probe in probes.chunks_exact(dim) {
             let started = Instant::now();
             let found = black_box(gallery.search(black_box(probe), &Comparison::Distance));
             times_ms.push(ms_since(started));
             if round == 0 {
+                let (_, rows) = gallery.search_counted(probe, &Comparison::Distance);
                 answers.push(found.map(answer));
+                compared.push(rows);
             }
         }
     }
     times_ms.sort_by(f64::total_cmp);
+    compared.sort_unstable();
     Ok(json!({
         "rows": people,
         "dim": dim,
         "probes": probes.len() / dim,
         "pack_ms": pack_ms,
-        "code_bytes_per_row": 0,
+        "code_bytes_per_row": size_of_val(packed.as_slice()) as f64 / f64::from(people),
         "p50_ms": times_ms.get(times_ms.len() / 2),
         "min_ms": times_ms.first(),
-        "exact_rows_p50": people,
+        "exact_rows_p50": compared.get(compared.len() / 2),
         "answers": answers,
     }))
 }

@@ -1,5 +1,8 @@
 //! The 1:N search: who, of everybody enrolled, is nearest to a probe?
+//!
+//! Every reference is compared, or, by its code, shown to change nothing: the answer is the same ([`crate::codes`]).
 
+use crate::codes::{Codes, LANES, Line, Probe, dot_needed};
 use crate::comparison::Comparison;
 use crate::person::PersonKey;
 use crate::similarity::dissimilarity;
@@ -10,6 +13,7 @@ pub struct Gallery<'a> {
     dim: usize,
     references: &'a [f32],
     owners: &'a [PersonKey],
+    codes: Option<Codes<'a>>,
 }
 
 /// The outcome of a search.
@@ -27,7 +31,19 @@ impl<'a> Gallery<'a> {
     /// Wraps packed references; `None` when the lengths do not fit together.
     #[must_use]
     pub fn new(dim: usize, references: &'a [f32], owners: &'a [PersonKey]) -> Option<Self> {
-        (dim > 0 && references.len() == owners.len().checked_mul(dim)?).then_some(Self { dim, references, owners })
+        (dim > 0 && references.len() == owners.len().checked_mul(dim)?).then_some(Self {
+            dim,
+            references,
+            owners,
+            codes: None,
+        })
+    }
+
+    /// The same with the codes that [`crate::codes::pack`] made of these references, which make a search by distance
+    /// faster. Codes of another length are not used.
+    #[must_use]
+    pub fn with_codes(self, codes: &'a [Line]) -> Self {
+        Self { codes: Codes::new(self.dim, self.len(), codes), ..self }
     }
 
     /// How many references a search compares against.
@@ -42,42 +58,82 @@ impl<'a> Gallery<'a> {
         self.owners.is_empty()
     }
 
-    /// Finds the nearest person and the nearest other one, by exhaustive search.
+    /// Finds the nearest person and the nearest other one.
     ///
     /// `None` for an empty gallery or a probe of another length. Of equally near people the first row wins. A row that
     /// compares to NaN is nearest to nobody.
     #[must_use]
     pub fn search(&self, probe: &[f32], comparison: &Comparison<'_>) -> Option<Nearest> {
+        self.search_counted(probe, comparison).0
+    }
+
+    /// The same, and how many references were compared in full.
+    #[must_use]
+    pub fn search_counted(&self, probe: &[f32], comparison: &Comparison<'_>) -> (Option<Nearest>, usize) {
         if probe.len() != self.dim {
-            return None;
+            return (None, 0);
         }
         match comparison {
-            // Told apart here, so that the plain distance's loop has no branch in it.
-            Comparison::Distance => self.nearest(|row| dissimilarity(row, probe)),
-            head => self.nearest(|row| head.compare(row, probe)),
+            Comparison::Distance => match self.codes.zip(Probe::new(probe)) {
+                Some((codes, coded)) => self.nearest_by_codes(codes, &coded),
+                // Told apart here, so that the plain distance's loop has no branch in it.
+                None => (self.nearest(|row| dissimilarity(row, probe)), self.len()),
+            },
+            head => (self.nearest(|row| head.compare(row, probe)), self.len()),
         }
     }
 
     fn nearest(&self, compare: impl Fn(&[f32]) -> f32) -> Option<Nearest> {
-        let mut best: Option<Nearest> = None;
+        let mut best = None;
         for (row, owner) in self.references.chunks_exact(self.dim).zip(self.owners) {
-            let d2 = compare(row);
-            match &mut best {
-                None if d2.is_nan() => {}
-                None => best = Some(Nearest { person: *owner, d2, runner_up_d2: None }),
-                Some(best) if best.person == *owner => best.d2 = best.d2.min(d2),
-                // A new best: the old one, another person, is the runner-up.
-                Some(best) if d2 < best.d2 => {
-                    *best = Nearest { person: *owner, d2, runner_up_d2: Some(best.d2) };
-                }
-                Some(best) if best.runner_up_d2.is_none_or(|other| d2 < other) && !d2.is_nan() => {
-                    best.runner_up_d2 = Some(d2);
-                }
-                Some(_) => {}
-            }
+            take(&mut best, *owner, compare(row));
         }
         best
     }
+
+    /// The same rows in the same order, less those that [`take`] would do nothing with.
+    fn nearest_by_codes(&self, codes: Codes<'_>, probe: &Probe<'_>) -> (Option<Nearest>, usize) {
+        let mut best: Option<Nearest> = None;
+        let (mut from, mut compared) = (0, 0);
+        while let Some((block, bounds)) = codes.first_above(from, probe, needed(best.as_ref(), None)) {
+            let first = block * LANES;
+            let rows = self.references[first * self.dim..].chunks_exact(self.dim).zip(&self.owners[first..]);
+            for ((row, owner), bound) in rows.zip(bounds) {
+                if bound > needed(best.as_ref(), Some(*owner)) {
+                    take(&mut best, *owner, probe.dissimilarity(row));
+                    compared += 1;
+                }
+            }
+            from = block + 1;
+        }
+        (best, compared)
+    }
+}
+
+/// Takes one more row into the outcome: the row of `owner`, at `d2`.
+#[inline]
+fn take(best: &mut Option<Nearest>, owner: PersonKey, d2: f32) {
+    match best {
+        None if d2.is_nan() => {}
+        None => *best = Some(Nearest { person: owner, d2, runner_up_d2: None }),
+        Some(best) if best.person == owner => best.d2 = best.d2.min(d2),
+        // A new best: the old one, another person, is the runner-up.
+        Some(best) if d2 < best.d2 => {
+            *best = Nearest { person: owner, d2, runner_up_d2: Some(best.d2) };
+        }
+        Some(best) if best.runner_up_d2.is_none_or(|other| d2 < other) && !d2.is_nan() => {
+            best.runner_up_d2 = Some(d2);
+        }
+        Some(_) => {}
+    }
+}
+
+/// A row whose dot product with the probe is not above this changes nothing in [`take`]: a row of `owner`, or of anybody.
+#[inline]
+fn needed(best: Option<&Nearest>, owner: Option<PersonKey>) -> f32 {
+    let d2 = best.and_then(|best| if owner == Some(best.person) { Some(best.d2) } else { best.runner_up_d2 });
+    // Without a runner-up, any row may be the one.
+    d2.map_or(f32::NEG_INFINITY, dot_needed)
 }
 
 #[cfg(test)]

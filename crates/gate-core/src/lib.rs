@@ -16,6 +16,7 @@
 extern crate std;
 
 mod asking;
+pub mod codes;
 pub mod comparison;
 pub mod decision;
 mod evidence;
