@@ -77,6 +77,15 @@ pub(crate) fn failed(card: &Card, why: impl Into<String>) -> VisionError {
 /// Writes packed RGB rows of `width` pixels into three planes whose rows are `plane_width` apart, in the order and on the
 /// scale that `input` asks for. What of the planes no pixel is for stays as it is.
 pub(crate) fn write_planes(input: Input, rgb: &[u8], width: usize, planes: &mut [f32], plane_width: usize) {
+    // For what this processor has beyond the least of its kind: a fifth of the time.
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || write_rows(input, rgb, width, planes, plane_width),
+    );
+}
+
+#[inline(always)]
+fn write_rows(input: Input, rgb: &[u8], width: usize, planes: &mut [f32], plane_width: usize) {
     let rows = rgb.chunks_exact(3 * width).zip(plane_rows(input, planes, plane_width));
     for (row, [reds, greens, blues]) in rows {
         let planes = reds.iter_mut().zip(greens).zip(blues);
@@ -99,8 +108,22 @@ pub(crate) fn write_planes_shrunk(
     plane_width: usize,
     sums: &mut Vec<u16>,
 ) {
-    let shrunk = width / factor;
-    sums.resize(3 * shrunk * factor, 0);
+    sums.resize(3 * (width / factor) * factor, 0);
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || write_rows_shrunk(input, rgb, (width, factor), planes, plane_width, sums),
+    );
+}
+
+#[inline(always)]
+fn write_rows_shrunk(
+    input: Input,
+    rgb: &[u8],
+    (width, factor): (usize, usize),
+    planes: &mut [f32],
+    plane_width: usize,
+    sums: &mut [u16],
+) {
     let scale = input.scale / (factor * factor) as f32;
     let (offset, step) = (input.mean * input.scale, 3 * factor);
     let bands = rgb.chunks_exact(3 * width * factor).zip(plane_rows(input, planes, plane_width));
