@@ -8,6 +8,10 @@
 //!
 //! Nothing here blocks, allocates, reads a clock or panics on input: time comes in, actions go out.
 
+mod attention;
+
+pub use attention::SETTLED_LOOK_MS;
+
 use crate::asking::{Asking, Step};
 use crate::evidence::{Evidence, Verdict};
 use crate::gate::{Fault, Gate, State};
@@ -23,8 +27,6 @@ use heapless::{Deque, Vec};
 /// How long the red lamp shows a refusal, milliseconds.
 const REFUSAL_SIGN_MS: u64 = 1_500;
 
-/// A face that is settled (it was told its refusal, or let in just now) is compared again only after so long, milliseconds.
-pub const SETTLED_LOOK_MS: u64 = 300;
 /// A glance measures a face's width to within this part: one that seems a little too small may be near enough.
 const GLANCE_NEAR: f32 = 0.8;
 /// Most recent grants remembered.
@@ -350,41 +352,6 @@ impl Decider {
             Lookup::EmptyGallery => Verdict::Hindered(Reason::Unknown),
             Lookup::Found(found) => self.compare(&found),
         })
-    }
-
-    /// Whether comparing this face of `sighting`, which was not done yet, could change what is decided: nothing else stands
-    /// in its way, and it is not one that is settled and was compared just now.
-    #[must_use]
-    pub fn wants(&self, face: &FaceSighting, sighting: &Sighting, now: Now) -> bool {
-        let nearest_px = nearest_px(sighting);
-        let is_due = self.evidence.iter().find(|e| e.track == face.track).is_none_or(|e| e.due_ms <= now.mono_ms);
-        is_due && self.verdict(face, sighting, nearest_px) == Some(Verdict::Silent)
-    }
-
-    /// Whether somebody is known to stand there whom the next frame should compare: a glance would be wasted on it.
-    #[must_use]
-    pub fn expects(&self, now: Now) -> bool {
-        self.evidence.iter().any(|e| e.due_ms <= now.mono_ms && e.hindrance() != Some(Reason::TooFar))
-    }
-
-    /// Notes when this face, which has just been weighed, is worth comparing again.
-    fn schedule(&mut self, track: TrackId, verdict: Verdict, now: Now) {
-        let can_open = self.gate.state() == State::Locked && self.locked_out_until_ms.is_none();
-        let Some(evidence) = self.evidence.iter_mut().find(|e| e.track == track) else { return };
-        let was_told = |reason: Reason| evidence.was_reported(reason);
-        let is_settled = match verdict {
-            Verdict::Silent => return,
-            // It was not compared, so it may be at any time.
-            Verdict::Hindered(reason) if reason != Reason::Unclear => false,
-            _ if !can_open || was_told(Reason::PresentationAttack) || was_told(Reason::Unproven) => true,
-            Verdict::Match(person, access, _) => {
-                self.granted.iter().any(|(granted, _)| *granted == person)
-                    || access.refusal(now.wall_ms).is_some_and(was_told)
-            }
-            // While one of the last looks has matched, the next one may again.
-            Verdict::NoMatch(reason, _) | Verdict::Hindered(reason) => was_told(reason) && !evidence.has_matched(),
-        };
-        evidence.due_ms = if is_settled { now.mono_ms.saturating_add(SETTLED_LOOK_MS) } else { 0 };
     }
 
     fn compare(&self, found: &Identification) -> Verdict {

@@ -6,8 +6,6 @@ pub use prost::{DecodeError, Message};
 
 /// Float, in TensorProto.DataType.
 pub const FLOAT: i32 = 1;
-/// 8-bit integer with a sign, in TensorProto.DataType.
-pub const INT8: i32 = 3;
 /// 64-bit integer, in TensorProto.DataType.
 pub const INT64: i32 = 7;
 /// A float, in AttributeProto.AttributeType.

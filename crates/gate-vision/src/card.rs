@@ -56,8 +56,6 @@ pub struct Prepare {
     pub weights_are_constant: bool,
     /// Write PRelu as Relu and two depthwise convolutions, which keeps ONNX Runtime's blocked layout.
     pub split_prelu: bool,
-    /// Keep the weights of the last, fully connected layer as 8-bit integers, with a scale for each output.
-    pub int8_gemm: bool,
 }
 
 /// How a detector's boxes are chosen.

@@ -4,14 +4,10 @@
 //! - `weights_are_constant`: SFace's file lists its weights among the graph's inputs, which forbids constant folding.
 //! - `split_prelu`: ONNX Runtime has no PRelu in its blocked layout and re-orders all data around each one.
 //!   PRelu(x) = slope * x + Relu((1 - slope) * x), as two depthwise convolutions, stays in it. Equal to about 1e-6.
-//! - `int8_gemm`: a fully connected layer over all of a picture's features holds most of SFace's weights, 25.7 of 38.7 MB, and
-//!   takes as long as reading them. As 8-bit integers with a scale for each output they are a quarter; what goes in is made
-//!   8 bits wide as it comes. Not equal: how much it costs stands on the card.
 
 use crate::card::Prepare;
 use gate_onnx::{
-    ATTRIBUTE_INT, ATTRIBUTE_INTS, Attribute, Dimension, Extent, FLOAT, Graph, INT8, Message, Model, Node, Tensor,
-    ValueInfo,
+    ATTRIBUTE_INT, ATTRIBUTE_INTS, Attribute, Dimension, Extent, FLOAT, Graph, Message, Model, Node, Tensor, ValueInfo,
 };
 use std::collections::HashMap;
 
@@ -31,9 +27,6 @@ pub(crate) fn prepare(bytes: &[u8], prepare: Prepare) -> Result<Vec<u8>, String>
     }
     if prepare.split_prelu {
         split_prelu(graph)?;
-    }
-    if prepare.int8_gemm {
-        int8_gemm(graph)?;
     }
     Ok(model.encode_to_vec())
 }
@@ -91,6 +84,13 @@ fn split_prelu(graph: &mut Graph) -> Result<(), String> {
 fn split_one(prelu: &Node, slope: &[f32]) -> ([Node; 4], [Tensor; 2]) {
     let (x, y) = (prelu.input[0].clone(), prelu.output[0].clone());
     let part = |suffix: &str| format!("{y}__{suffix}");
+    let node = |op: &str, input: Vec<String>, output: &str| Node {
+        name: output.into(),
+        op_type: op.into(),
+        input,
+        output: vec![output.into()],
+        ..Node::default()
+    };
     let channels = slope.len() as i64;
     let depthwise = |input: &str, weights: &str, output: &str| Node {
         attribute: vec![
@@ -116,73 +116,6 @@ fn split_one(prelu: &Node, slope: &[f32]) -> ([Node; 4], [Tensor; 2]) {
     (nodes, [weights(slope_name, |s| s), weights(rest, |s| 1.0 - s)])
 }
 
-/// A node of one output, named after it.
-fn node(op: &str, input: Vec<String>, output: &str) -> Node {
-    Node { name: output.into(), op_type: op.into(), input, output: vec![output.into()], ..Node::default() }
-}
-
-/// y = x W' + b, W of N rows by K floats, as
-/// `DynamicQuantizeLinear(x) -> MatMulInteger with W as int8, K by N -> * scale of x * scales of W -> + b`.
-fn int8_gemm(graph: &mut Graph) -> Result<(), String> {
-    let mut nodes = Vec::with_capacity(graph.node.len() + 8);
-    for gemm in std::mem::take(&mut graph.node) {
-        if gemm.op_type != "Gemm" {
-            nodes.push(gemm);
-            continue;
-        }
-        let is = |name: &str, wanted: i64| gemm.attribute.iter().any(|a| a.name == name && a.i == wanted);
-        let is_plain = gemm.attribute.iter().all(|a| !matches!(a.name.as_str(), "alpha" | "beta") || a.f == 1.0);
-        let [x, weights, bias] = gemm.input.as_slice() else { return Err("a Gemm without a bias".into()) };
-        if !is("transB", 1) || is("transA", 1) || !is_plain {
-            return Err("a Gemm of another form than x W' + b".into());
-        }
-        let at = graph.initializer.iter().position(|t| t.name == *weights).ok_or("Gemm weights that are computed")?;
-        let tensor = graph.initializer.remove(at);
-        let [rows, columns] = tensor.dims[..] else { return Err("Gemm weights that are no matrix".into()) };
-        let (integers, scales) = int8_columns(&floats(&tensor)?, columns as usize);
-        let y = &gemm.output[0];
-        let part = |suffix: &str| format!("{y}__{suffix}");
-        let [wide, zero, scale, sum, real, both, scaled] =
-            ["u8", "zero", "scale", "sum", "real", "both", "scaled"].map(part);
-        let (int8, int8_scale) = (part("int8"), part("int8_scale"));
-        let narrowed = Node {
-            output: vec![wide.clone(), scale.clone(), zero.clone()],
-            ..node("DynamicQuantizeLinear", vec![x.clone()], &wide)
-        };
-        let to_float =
-            Attribute { name: "to".into(), i: i64::from(FLOAT), kind: ATTRIBUTE_INT, ..Attribute::default() };
-        nodes.extend([
-            narrowed,
-            node("MatMulInteger", vec![wide, int8.clone(), zero], &sum),
-            Node { attribute: vec![to_float], ..node("Cast", vec![sum], &real) },
-            node("Mul", vec![scale, int8_scale.clone()], &both),
-            node("Mul", vec![real, both], &scaled),
-            node("Add", vec![scaled, bias.clone()], y),
-        ]);
-        graph.initializer.extend([
-            Tensor { name: int8, dims: vec![columns, rows], data_type: INT8, raw_data: integers, ..Tensor::default() },
-            Tensor { name: int8_scale, dims: vec![rows], data_type: FLOAT, float_data: scales, ..Tensor::default() },
-        ]);
-    }
-    graph.node = nodes;
-    Ok(())
-}
-
-/// Rows of `width` floats as columns of 8-bit integers, and what one step of each is worth.
-fn int8_columns(rows: &[f32], width: usize) -> (Vec<u8>, Vec<f32>) {
-    let count = rows.len() / width.max(1);
-    let (mut integers, mut scales) = (vec![0; rows.len()], Vec::with_capacity(count));
-    for (column, row) in rows.chunks_exact(width.max(1)).enumerate() {
-        let largest = row.iter().fold(0.0f32, |largest, weight| largest.max(weight.abs()));
-        let scale = largest.max(f32::MIN_POSITIVE) / 127.0;
-        for (at, weight) in row.iter().enumerate() {
-            integers[at * count + column] = (weight / scale).round() as i8 as u8;
-        }
-        scales.push(scale);
-    }
-    (integers, scales)
-}
-
 fn floats(tensor: &Tensor) -> Result<Vec<f32>, String> {
     if tensor.data_type != FLOAT {
         return Err(format!("{} is not of 32-bit floats", tensor.name));
@@ -196,13 +129,6 @@ fn floats(tensor: &Tensor) -> Result<Vec<f32>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rows_become_columns_of_integers_with_a_scale_each() {
-        let (integers, scales) = int8_columns(&[1.0, -2.0, 0.5, 0.0, 0.25, -0.25], 3);
-        assert_eq!(integers, [64, 0, -127, 127, 32, -127].map(|n: i8| n as u8));
-        assert_eq!(scales, [2.0 / 127.0, 0.25 / 127.0]);
-    }
 
     #[test]
     fn junk_is_told_apart_from_a_model() {

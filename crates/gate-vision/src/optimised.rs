@@ -18,14 +18,12 @@ use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Raised when what is written changes, here or in [`crate::onnx`].
-const FORM: u32 = 2;
+const FORM: u32 = 1;
 /// Bytes of the hash at the end.
 const HASH_BYTES: u64 = 32;
 
-/// The most that an optimised graph of this card may differ from the published one, relative to the largest output.
-pub(crate) fn difference_max(card: &Card) -> f32 {
-    if card.prepare.int8_gemm { 3e-2 } else { 1e-3 }
-}
+/// Least agreement of an optimised graph with the published one: their difference, relative to the largest output.
+pub(crate) const DIFFERENCE_MAX: f32 = 1e-3;
 
 /// Where the optimised graph of this card is, or would be, for ONNX Runtime of this build on this processor.
 pub(crate) fn path(card: &Card, build: &str) -> PathBuf {

@@ -183,7 +183,7 @@ impl Runtime {
             .commit_from_memory(&weights)
             .map_err(bad)?;
         let difference = optimised::difference(&mut published, &mut optimised, card).map_err(bad)?;
-        if difference > optimised::difference_max(card) {
+        if difference > optimised::DIFFERENCE_MAX {
             let why = format!("optimised for this machine, its outputs are off by {difference:e} of their range");
             return Err(bad_model(card, why));
         }

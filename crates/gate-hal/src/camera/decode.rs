@@ -334,7 +334,10 @@ pub(crate) mod tests {
             let [y, u, v] = yuv;
             let mut got = [0; 6];
             rest_to_rgb([[y, u, y, v]].into_iter(), &mut got);
-            assert!(got.iter().zip(rgb.into_iter().cycle()).all(|(got, want)| got.abs_diff(want) <= 1), "{yuv:?}: {got:?}");
+            assert!(
+                got.iter().zip(rgb.into_iter().cycle()).all(|(got, want)| got.abs_diff(want) <= 1),
+                "{yuv:?}: {got:?}"
+            );
         }
     }
 

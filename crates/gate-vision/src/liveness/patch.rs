@@ -65,7 +65,7 @@ impl Luma {
     #[inline]
     fn between(at: f32, scale: usize, side: usize) -> Option<(usize, f32)> {
         let at = at / scale as f32;
-        (at >= 0.0 && at < side as f32 - 1.0).then(|| (at as usize, at - (at as usize) as f32))
+        (at >= 0.0 && at < side as f32 - 1.0).then_some((at as usize, at - (at as usize) as f32))
     }
 
     #[inline]
