@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 
 use common::*;
-use gate_core::person::Access;
+use gate_core::person::{Access, PersonKey};
 use gate_store::{NewReference, SiteKey, Store, StoreError};
 
 #[test]
@@ -184,6 +184,40 @@ fn rows_that_were_moved_or_altered_are_reported_and_not_loaded() {
     let swap = "UPDATE people SET id = 'x' WHERE id = 'ana'; UPDATE people SET id = 'ana' WHERE id = 'ben'; \
                 UPDATE people SET id = 'ben' WHERE id = 'x'";
     assert_eq!(damaged_by(swap), ["ben", "ana"]);
+}
+
+/// More people than one thread opens at once: each is where they belong, and so is the damage.
+#[test]
+fn thousands_are_loaded_in_order_without_those_that_are_damaged() {
+    const PEOPLE: u32 = 3_500;
+    let (dir, _key, mut store) = new_store();
+    let ids: Vec<_> = (1..=PEOPLE).map(|n| format!("p{n}")).collect();
+    let vectors: Vec<_> = (1..=PEOPLE).map(|n| [vector(n), vector(n + PEOPLE)]).collect();
+    let references: Vec<_> = vectors.iter().map(|both| both.each_ref().map(|v| reference(v))).collect();
+    // Every third has two.
+    let people = ids.iter().zip(&references).enumerate().map(|(i, (id, both))| (person(id), &both[..1 + i % 3 / 2]));
+    store.add_people(people).unwrap();
+    // The last one before a batch ends, the first one after; a reference each, then a record.
+    let altered = "UPDATE refs SET vector = zeroblob(568) WHERE person_key IN (1023, 1024, 1025) AND number = 1;
+                   UPDATE people SET record = zeroblob(99) WHERE person_key IN (2048, 2049, 3500);
+                   UPDATE refs SET encoder = 'another' WHERE person_key = 2050";
+    tamper(dir.path(), altered);
+
+    let gallery = store.gallery(ENCODER, DIM).unwrap();
+    assert_eq!(gallery.damaged, ["p1023", "p1024", "p1025", "p2048", "p2049", "p3500"]);
+    assert_eq!((gallery.foreign, gallery.erased), (1, 0));
+    let (mut owners, mut rows) = (Vec::new(), Vec::new());
+    for n in (1..=PEOPLE).filter(|n| ![2048, 2049, 2050, 3500].contains(n)) {
+        let from = usize::from((1023..=1025).contains(&n));
+        for vector in &vectors[n as usize - 1][from..if n % 3 == 0 { 2 } else { 1 }] {
+            owners.push(PersonKey(n));
+            rows.extend_from_slice(vector);
+        }
+    }
+    assert_eq!(gallery.owners, owners);
+    assert_eq!(gallery.references, rows);
+    owners.dedup();
+    assert_eq!(gallery.people.iter().map(|person| person.key).collect::<Vec<_>>(), owners);
 }
 
 #[test]
