@@ -190,6 +190,10 @@ pub(crate) fn dot_needed(d2: f32) -> f32 {
     ((1.0 - 0.5 * f64::from(d2)) as f32).next_down()
 }
 
+/// A sum for each row of a block. Aligned, so that no register is stored across two lines of the cache.
+#[repr(align(64))]
+struct Sums([i32; LANES]);
+
 /// A probe in codes.
 pub(crate) struct Probe<'a> {
     vector: &'a [f32],
@@ -242,20 +246,20 @@ impl<'a> Probe<'a> {
 
     /// For each row of a block, the sum of its half codes times those of the probe.
     #[inline(always)]
-    fn sums(&self, lines: &[Line]) -> [i32; LANES] {
-        let mut sums = [0i32; LANES];
+    fn sums(&self, lines: &[Line]) -> Sums {
+        let mut sums = Sums([0; LANES]);
         for (lines, factors) in lines.as_chunks::<STEP_LINES>().0.iter().zip(&self.factors) {
-            let mut step = [0i16; LANES];
-            // Arrays all, so that the compiler unrolls both loops and keeps the sums in registers.
-            for (Line(words), [a, b, c, d]) in lines.iter().zip(factors) {
-                for (sum, word) in step.iter_mut().zip(words) {
-                    let product = |shift: u32, factor: &i16| ((word >> shift) as i16).wrapping_mul(*factor);
-                    *sum = sum.wrapping_add(product(0, a)).wrapping_add(product(4, b));
-                    *sum = sum.wrapping_add(product(8, c)).wrapping_add(product(12, d));
-                }
-            }
-            for (sum, step) in sums.iter_mut().zip(&step) {
-                *sum += i32::from(*step);
+            // All that becomes of one lane in one expression, so that 16 bits never leave the registers.
+            for (lane, sum) in sums.0.iter_mut().enumerate() {
+                let of_line = |k: usize| {
+                    let (word, [a, b, c, d]) = (lines[k].0[lane], factors[k]);
+                    let product = |shift: u32, factor: i16| ((word >> shift) as i16).wrapping_mul(factor);
+                    let (ab, cd) =
+                        (product(0, a).wrapping_add(product(4, b)), product(8, c).wrapping_add(product(12, d)));
+                    ab.wrapping_add(cd)
+                };
+                *sum +=
+                    i32::from(of_line(0).wrapping_add(of_line(1)).wrapping_add(of_line(2).wrapping_add(of_line(3))));
             }
         }
         sums
@@ -330,14 +334,14 @@ impl Look<'_> {
         for (block, lines) in upper {
             let [lines @ .., scales, errors] = lines else { continue };
             let upper = probe.sums(lines);
-            let bounds = probe.bounds(|lane| 32 * upper[lane] - 240 * probe.sum, scales, errors);
+            let bounds = probe.bounds(|lane| 32 * upper.0[lane] - 240 * probe.sum, scales, errors);
             if !any_above(&bounds) {
                 continue;
             }
             let lines = codes.lower.get(block * lower_lines(codes.dim)..)?;
             let Some([lines @ .., errors]) = lines.get(..lower_lines(codes.dim)) else { continue };
             let lower = probe.sums(lines);
-            let bounds = probe.bounds(|lane| 32 * upper[lane] + 2 * lower[lane] - 255 * probe.sum, scales, errors);
+            let bounds = probe.bounds(|lane| 32 * upper.0[lane] + 2 * lower.0[lane] - 255 * probe.sum, scales, errors);
             if any_above(&bounds) {
                 return Some((block, bounds));
             }
