@@ -194,6 +194,9 @@ pub(crate) fn dot_needed(d2: f32) -> f32 {
 #[repr(align(64))]
 struct Sums([i32; LANES]);
 
+#[repr(align(64))]
+struct Halves([i16; LANES]);
+
 /// A probe in codes.
 pub(crate) struct Probe<'a> {
     vector: &'a [f32],
@@ -249,17 +252,20 @@ impl<'a> Probe<'a> {
     fn sums(&self, lines: &[Line]) -> Sums {
         let mut sums = Sums([0; LANES]);
         for (lines, factors) in lines.as_chunks::<STEP_LINES>().0.iter().zip(&self.factors) {
-            // All that becomes of one lane in one expression, so that 16 bits never leave the registers.
+            let of_line = |k: usize, lane: usize| {
+                let (word, [a, b, c, d]) = (lines[k].0[lane], factors[k]);
+                let product = |shift: u32, factor: i16| ((word >> shift) as i16).wrapping_mul(factor);
+                let (ab, cd) = (product(0, a).wrapping_add(product(4, b)), product(8, c).wrapping_add(product(12, d)));
+                ab.wrapping_add(cd)
+            };
+            // Two lines at a time: as many factors as fit into registers on every processor.
+            let mut first = Halves([0; LANES]);
+            for (lane, first) in first.0.iter_mut().enumerate() {
+                *first = of_line(0, lane).wrapping_add(of_line(1, lane));
+            }
             for (lane, sum) in sums.0.iter_mut().enumerate() {
-                let of_line = |k: usize| {
-                    let (word, [a, b, c, d]) = (lines[k].0[lane], factors[k]);
-                    let product = |shift: u32, factor: i16| ((word >> shift) as i16).wrapping_mul(factor);
-                    let (ab, cd) =
-                        (product(0, a).wrapping_add(product(4, b)), product(8, c).wrapping_add(product(12, d)));
-                    ab.wrapping_add(cd)
-                };
-                *sum +=
-                    i32::from(of_line(0).wrapping_add(of_line(1)).wrapping_add(of_line(2).wrapping_add(of_line(3))));
+                let second = of_line(2, lane).wrapping_add(of_line(3, lane));
+                *sum += i32::from(first.0[lane].wrapping_add(second));
             }
         }
         sums
