@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// Most frames kept of a replay.
 const FRAMES_MAX: usize = 300;
-/// The sample of the person that walks up, below the models' folder; another picture than the one that is walked up with.
+/// Where the pictures of who walks up are, below the models' folder.
 const SAMPLES: &str = "cache/samples";
 
 /// Frames with their times, and the vector of the person in them who is enrolled.
@@ -73,6 +73,11 @@ impl Clip {
         frames.iter_mut().for_each(|frame| frame.at_ms -= first_ms);
         let reference = nearest(vision, &frames)?;
         Ok(Self { length_ms: span_ms * (1.0 + 1.0 / (frames.len() - 1) as f64), frames, reference })
+    }
+
+    /// What the frames take in memory.
+    pub fn megabytes(&self) -> f64 {
+        self.frames.iter().map(|frame| frame.rgb.len()).sum::<usize>() as f64 / f64::from(1 << 20)
     }
 
     /// The size of the frames, for a table.

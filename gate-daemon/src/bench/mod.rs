@@ -94,7 +94,7 @@ pub fn bench(site: &Site, args: &BenchArgs) -> Result<()> {
         let policy = site.policy(tau.d2, liveness.as_ref());
         visits(&mut Gate::new(vision, liveness, members, policy), &clip, args.frames as usize)?
     };
-    report::print(&results, &clip.size(), site, args, load);
+    report::print(&results, &clip, site, args, load);
     Ok(())
 }
 

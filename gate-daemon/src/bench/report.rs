@@ -1,5 +1,6 @@
 //! The figures of `bench`, as a table or as JSON.
 
+use super::frames::Clip;
 use super::{BenchArgs, Measured, Results};
 use gate_site::Site;
 use serde_json::{Map, Value, json};
@@ -51,7 +52,7 @@ impl Spread {
 }
 
 /// Prints what was measured.
-pub fn print(results: &Results, size: &str, site: &Site, args: &BenchArgs, load: Duration) {
+pub fn print(results: &Results, clip: &Clip, site: &Site, args: &BenchArgs, load: Duration) {
     let ms = |d: Duration| d.as_secs_f64() * 1e3;
     let spread_of =
         |stage: Stage| Spread::of(results.frames.iter().map(|m| ms(stage(m))).filter(|took| *took > 0.0).collect());
@@ -59,8 +60,9 @@ pub fn print(results: &Results, size: &str, site: &Site, args: &BenchArgs, load:
         STAGES.iter().filter_map(|(name, stage)| Some((*name, spread_of(*stage)?))).collect();
     let openings = |of: fn(&super::Opening) -> f64| Spread::of(results.openings.iter().map(of).collect());
     let relay = [("exposure", openings(|o| o.from_exposure_ms)), ("first look", openings(|o| o.from_first_ms))];
-    let (rss, peak) = (memory_mb("VmRSS:"), memory_mb("VmHWM:"));
+    let memory = peak_memory_mb() - clip.megabytes();
     let options = site.vision_options().session;
+    let size = clip.size();
     let (provider, threads, count) = (options.provider.name(), options.threads, results.frames.len());
     if args.json {
         let table = |rows: Vec<(&str, &Spread)>| -> Map<String, Value> {
@@ -73,7 +75,7 @@ pub fn print(results: &Results, size: &str, site: &Site, args: &BenchArgs, load:
             "{:#}",
             json!({"frame_size": size, "frames": count, "frames_missed": results.missed, "people": people,
                    "equal_work": args.equal_work, "provider": provider, "threads": threads, "stages": stages,
-                   "to_relay_from": relay, "load_ms": ms(load), "memory_mb": rss, "memory_peak_mb": peak})
+                   "to_relay_from": relay, "load_ms": ms(load), "memory_peak_mb": memory})
         );
         return;
     }
@@ -95,13 +97,13 @@ pub fn print(results: &Results, size: &str, site: &Site, args: &BenchArgs, load:
             results.missed
         );
     }
-    println!("networks loaded in {:.0} ms; memory {rss:.0} MB, at most {peak:.0} MB", ms(load));
+    println!("networks loaded in {:.0} ms; memory at most {memory:.0} MB, without these frames", ms(load));
 }
 
-/// A line of /proc/self/status in megabytes; 0 where there is none.
-fn memory_mb(key: &str) -> f64 {
+/// The most memory that was resident so far, megabytes; 0 where /proc does not tell.
+fn peak_memory_mb() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(key));
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kb = line.and_then(|rest| rest.split_whitespace().next()).and_then(|n| n.parse::<f64>().ok());
     kb.unwrap_or(0.0) / 1024.0
 }
