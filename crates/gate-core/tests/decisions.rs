@@ -366,6 +366,12 @@ fn a_face_is_compared_in_every_frame_until_it_is_settled_and_seldom_from_then_on
     scene.show_sparingly(2, face(1, ANA, 1.6));
     assert_eq!(scene.refusals(), [Reason::Unknown]);
     assert!(scene.show_sparingly(60, face(1, ANA, 1.6)) <= seldom(60), "a stranger who was told so");
+    for lookup in [Lookup::EmptyGallery, Lookup::Unclear] {
+        let mut scene = Scene::new(Policy::default());
+        scene.show_sparingly(13, FaceSighting { lookup, ..face(1, ANA, 0.5) });
+        assert_eq!(scene.refusals().len(), 1);
+        assert!(scene.show_sparingly(60, FaceSighting { lookup, ..face(1, ANA, 0.5) }) <= seldom(60), "{lookup:?}");
+    }
 }
 
 #[test]

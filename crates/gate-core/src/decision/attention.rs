@@ -38,8 +38,8 @@ impl Decider {
         let was_told = |reason: Reason| evidence.was_reported(reason);
         let is_settled = match verdict {
             Verdict::Silent => return,
-            // It was not compared, so it may be at any time.
-            Verdict::Hindered(reason) if reason != Reason::Unclear => false,
+            // It was not encoded, so it may be at any time. (Unknown here: there is nobody to compare with.)
+            Verdict::Hindered(reason) if !matches!(reason, Reason::Unclear | Reason::Unknown) => false,
             _ if !can_open || was_told(Reason::PresentationAttack) || was_told(Reason::Unproven) => true,
             Verdict::Match(person, access, _) => {
                 self.granted.iter().any(|(granted, _)| *granted == person)
