@@ -387,6 +387,13 @@ fn seldom_comparing_keeps_nobody_out() {
     let mut scene = Scene::new(Policy { pulse_ms: 500, regrant_after_ms: 5_000, ..Policy::default() });
     scene.show_sparingly(120, face(1, ANA, 0.5));
     assert_eq!(scene.grants(), [ANA, ANA]);
+    // The next in the queue is let in as soon as the gate has locked.
+    let mut scene = Scene::new(Policy { pulse_ms: 1_000, ..Policy::default() });
+    scene.show_sparingly(3, face(1, ANA, 0.5));
+    let open_ms = scene.mono_ms;
+    scene.show_sparingly(17, face(2, BO, 0.5));
+    assert_eq!(scene.grants(), [ANA, BO]);
+    assert!(scene.mono_ms <= open_ms + 1_000 + 2 * FRAME_MS);
     // Somebody else on the same track is found out.
     let mut scene = Scene::new(Policy { pulse_ms: 500, ..Policy::default() });
     scene.show_sparingly(15, face(1, ANA, 0.5));

@@ -175,10 +175,13 @@ impl Vision {
     /// # Errors
     /// When the network cannot be run.
     pub fn glance(&mut self, frame: Rgb<'_>, face_px: f32) -> Result<Faces, VisionError> {
-        let longest_px = frame.width_px().max(frame.height_px());
-        let factor = ((face_px / GLANCE_FACE_PX) as u32).max(longest_px.div_ceil(self.detect_max_px));
-        // One pixel of a side must be left, however small the picture.
-        let factor = factor.clamp(1, frame.width_px().min(frame.height_px()));
+        let factor = ((face_px / GLANCE_FACE_PX) as u32).max(1);
+        let longest_px = frame.width_px().max(frame.height_px()) / factor;
+        let shortest_px = frame.width_px().min(frame.height_px()) / factor;
+        // Where whole looks see no more of the frame than that, they are what there is.
+        if longest_px > self.detect_max_px || shortest_px == 0 {
+            return self.detect(frame);
+        }
         self.detector.detect_shrunk(frame, factor)
     }
 

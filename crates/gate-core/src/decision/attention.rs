@@ -33,7 +33,8 @@ impl Decider {
 
     /// Notes when this face, which has just been weighed, is worth comparing again.
     pub(super) fn schedule(&mut self, track: TrackId, verdict: Verdict, now: Now) {
-        let can_open = self.gate.state() == State::Locked && self.locked_out_until_ms.is_none();
+        // While it is open for somebody the next one's evidence is gathered: they need not wait once it has locked.
+        let can_open = self.gate.state() != State::Faulted && self.locked_out_until_ms.is_none();
         let Some(evidence) = self.evidence.iter_mut().find(|e| e.track == track) else { return };
         let was_told = |reason: Reason| evidence.was_reported(reason);
         let is_settled = match verdict {
