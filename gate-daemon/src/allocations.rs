@@ -53,12 +53,11 @@ fn places(work: impl FnOnce()) -> Vec<String> {
 
 mod tests {
     use super::places;
-    use crate::bench::frames::{Clip, gallery};
-    use crate::gate::Gate;
+    use crate::bench;
+    use crate::bench::frames::Clip;
     use gate_core::decision::{Lookup, Now};
-    use gate_site::{Members, Site};
+    use gate_site::Site;
     use std::path::Path;
-    use std::sync::Arc;
 
     /// Frames of the walk-up in which somebody comes near, is compared and is let in.
     const COUNTED: std::ops::Range<usize> = 30..60;
@@ -78,12 +77,7 @@ mod tests {
         site.config.vision.models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
         let mut vision = site.vision().expect("run `make setup` first");
         let clip = Clip::walk_up(&mut vision, &site.config.vision.models).expect("run `make setup` first");
-        let comparer = site.comparer(vision.encoder().card()).expect("the card's own comparison");
-        let tau = site.tau(&comparer, 1_001);
-        let members = Arc::new(Members::new(gallery(1_000, &clip.reference), comparer, tau));
-        let liveness = site.liveness(&vision).expect("run `make setup` first");
-        let policy = site.policy(tau.d2, liveness.as_ref());
-        let mut gate = Gate::new(vision, liveness, members, policy);
+        let mut gate = bench::gate(&site, vision, 1_000, &clip).expect("run `make setup` first");
         let mut look = |round: u64, place: usize| {
             let mono_ms = round * 20_000 + place as u64 * 66;
             let picture = clip.frames[place].view().expect("a picture");

@@ -107,7 +107,9 @@ impl Gate {
             self.find(picture, &mut sighting, now, &mut watch)?;
             if sighting.glance && self.wants_nearest(&sighting, now) {
                 sighting.glance = false;
-                self.find(picture, &mut sighting, now, &mut watch)?;
+                if !self.vision.is_glance_whole(picture, self.decider.policy().quality.min_face_px) {
+                    self.find(picture, &mut sighting, now, &mut watch)?;
+                }
             }
             self.stillness.looked(!self.seen.is_empty(), now.mono_ms);
         }

@@ -175,14 +175,23 @@ impl Vision {
     /// # Errors
     /// When the network cannot be run.
     pub fn glance(&mut self, frame: Rgb<'_>, face_px: f32) -> Result<Faces, VisionError> {
-        let factor = ((face_px / GLANCE_FACE_PX) as u32).max(1);
-        let longest_px = frame.width_px().max(frame.height_px()) / factor;
-        let shortest_px = frame.width_px().min(frame.height_px()) / factor;
-        // Where whole looks see no more of the frame than that, they are what there is.
-        if longest_px > self.detect_max_px || shortest_px == 0 {
-            return self.detect(frame);
+        match self.glance_factor(frame, face_px) {
+            Some(factor) => self.detector.detect_shrunk(frame, factor),
+            None => self.detect(frame),
         }
-        self.detector.detect_shrunk(frame, factor)
+    }
+
+    /// Whether a glance at this frame is all that [`Self::detect`] would see, so that a second look would be the first again.
+    #[must_use]
+    pub fn is_glance_whole(&self, frame: Rgb<'_>, face_px: f32) -> bool {
+        self.glance_factor(frame, face_px).is_none()
+    }
+
+    /// By how much a glance shrinks the frame; `None` where whole looks see no more than it could.
+    fn glance_factor(&self, frame: Rgb<'_>, face_px: f32) -> Option<u32> {
+        let factor = (face_px / GLANCE_FACE_PX) as u32;
+        let (w, h) = (frame.width_px(), frame.height_px());
+        (factor > 1 && w.max(h) / factor <= self.detect_max_px && w.min(h) >= factor).then_some(factor)
     }
 
     /// The same face, seen closer: with better landmarks. For faces that will be encoded.

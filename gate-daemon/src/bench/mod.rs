@@ -9,6 +9,7 @@ pub mod frames;
 mod report;
 
 use crate::gate::{Gate, Timings};
+use crate::stopwatch::Stopwatch;
 use anyhow::{Context, Result};
 use frames::{Clip, gallery};
 use gate_core::decision::{Action, Actions, Lookup, Now};
@@ -87,15 +88,23 @@ pub fn bench(site: &Site, args: &BenchArgs) -> Result<()> {
     let results = if args.equal_work {
         equal_work(&mut vision, &clip, args.frames as usize)?
     } else {
-        let comparer = site.comparer(vision.encoder().card())?;
-        let tau = site.tau(&comparer, args.people as usize + 1);
-        let members = Arc::new(Members::new(gallery(args.people, &clip.reference), comparer, tau));
-        let liveness = site.liveness(&vision)?;
-        let policy = site.policy(tau.d2, liveness.as_ref());
-        visits(&mut Gate::new(vision, liveness, members, policy), &clip, args.frames as usize)?
+        visits(&mut gate(site, vision, args.people, &clip)?, &clip, args.frames as usize)?
     };
     report::print(&results, &clip, site, args, load);
     Ok(())
+}
+
+/// The gate of this site, which knows the clip's person and so many whom nobody looks like.
+///
+/// # Errors
+/// When the comparison's card or the liveness network cannot be had.
+pub fn gate(site: &Site, vision: Vision, strangers: u32, clip: &Clip) -> Result<Gate> {
+    let comparer = site.comparer(vision.encoder().card())?;
+    let tau = site.tau(&comparer, strangers as usize + 1);
+    let members = Arc::new(Members::new(gallery(strangers, &clip.reference), comparer, tau));
+    let liveness = site.liveness(&vision)?;
+    let policy = site.policy(tau.d2, liveness.as_ref());
+    Ok(Gate::new(vision, liveness, members, policy))
 }
 
 /// Shows the clip to the gate until so many frames are measured.
@@ -165,7 +174,7 @@ fn equal_work(vision: &mut Vision, clip: &Clip, count: usize) -> Result<Results>
     let mut chip = new_chip();
     let mut results = Results::default();
     for (number, picture) in shown.iter().cycle().take(WARM_UP + count).enumerate() {
-        let mut watch = crate::stopwatch::Stopwatch::start();
+        let mut watch = Stopwatch::start();
         let faces = vision.detect(*picture)?;
         let detect = watch.lap();
         if let Some(face) = faces.first() {
