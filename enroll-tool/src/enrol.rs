@@ -72,7 +72,7 @@ impl Enroller {
     /// The encoder's hash, which goes with every reference.
     #[must_use]
     pub fn encoder_sha256(&self) -> String {
-        self.vision.encoder().card().sha256.clone()
+        self.vision.encoder().card().encoder_sha256()
     }
 
     /// What an enrolment picture must be like.

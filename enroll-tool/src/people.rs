@@ -108,7 +108,7 @@ pub fn show(desk: &Desk, id: &str) -> Result<Exit> {
     ];
     for reference in &person.references {
         let encoder = match &card {
-            Some(card) if card.sha256 == reference.encoder_sha256 => card.name.clone(),
+            Some(card) if card.encoder_sha256() == reference.encoder_sha256 => card.name.clone(),
             _ => format!("another encoder ({:.12}): not compared", reference.encoder_sha256),
         };
         let picture = if reference.has_picture { ", picture kept" } else { "" };

@@ -88,7 +88,7 @@ impl Cache {
             "{PIPELINE} {detect_max_px} {} {:?} {} {:?}",
             detector.sha256,
             (detector.input, detector.prepare, &detector.detection),
-            encoder.sha256,
+            encoder.encoder_sha256(),
             (encoder.input, encoder.prepare, dim),
         );
         let key = Sha256::digest(what.as_bytes()).into();

@@ -237,7 +237,7 @@ impl Measurement {
             format: FORMAT,
             made_at: jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string(),
             encoder: encoder.name.clone(),
-            encoder_sha256: encoder.sha256.clone(),
+            encoder_sha256: encoder.encoder_sha256(),
             comparison: self.comparison.clone(),
             measured: Measured {
                 people: found.people as u32,

@@ -28,7 +28,7 @@ fn site(people: u32, policy: &str) -> (Bench, Site) {
     // A process loads the runtime once.
     static VISION: OnceLock<Mutex<Vision>> = OnceLock::new();
     let mut vision = VISION.get_or_init(|| Mutex::new(site.vision().unwrap())).lock().unwrap();
-    let encoder = vision.encoder().card().sha256.clone();
+    let encoder = vision.encoder().card().encoder_sha256();
     for person in 0..people {
         let id = format!("p{person:02}");
         let picture = bench.path(&format!("many/{id}/0.jpg"));

@@ -6,6 +6,12 @@ pub use prost::{DecodeError, Message};
 
 /// Float, in TensorProto.DataType.
 pub const FLOAT: i32 = 1;
+/// 8 bits without a sign, in TensorProto.DataType.
+pub const UINT8: i32 = 2;
+/// 8-bit integer, in TensorProto.DataType.
+pub const INT8: i32 = 3;
+/// 32-bit integer, in TensorProto.DataType.
+pub const INT32: i32 = 6;
 /// 64-bit integer, in TensorProto.DataType.
 pub const INT64: i32 = 7;
 /// A float, in AttributeProto.AttributeType.

@@ -83,7 +83,7 @@ impl Calibration {
         if calibration.format != FORMAT {
             return Err(bad(format!("it is of form {}, this program reads form {FORMAT}", calibration.format)));
         }
-        if calibration.encoder_sha256 != encoder.sha256 {
+        if calibration.encoder_sha256 != encoder.encoder_sha256() {
             return Err(bad(format!(
                 "it was made with other weights ({}) than those of the encoder {:?}",
                 calibration.encoder, encoder.name

@@ -193,7 +193,7 @@ impl Site {
     /// When the store cannot be read.
     pub fn members(&self, store: &Store, encoder: &Card, comparer: &Arc<Comparer>) -> Result<Members, SiteError> {
         let dim = encoder.encoding.as_ref().map_or(0, |e| e.dim);
-        let stored = store.gallery(&encoder.sha256, dim)?;
+        let stored = store.gallery(&encoder.encoder_sha256(), dim)?;
         tell_what_is_missing(&stored, &encoder.name);
         let tau = self.tau(comparer, stored.owners.len());
         Ok(Members::new(stored, Arc::clone(comparer), tau))

@@ -56,6 +56,8 @@ pub struct Prepare {
     pub weights_are_constant: bool,
     /// Write PRelu as Relu and two depthwise convolutions, which keeps ONNX Runtime's blocked layout.
     pub split_prelu: bool,
+    /// Write an encoder in 8-bit integers: another encoder, for the CPU only.
+    pub int8: bool,
 }
 
 /// How a detector's boxes are chosen.
@@ -260,6 +262,16 @@ impl Card {
     /// The folder for what is fetched or compiled.
     pub(crate) fn cache(&self) -> PathBuf {
         self.dir.join("cache")
+    }
+
+    /// What tells this encoder's vectors from any other's: the sha256 of its weights, or, where they are made into others,
+    /// of that hash and how.
+    #[must_use]
+    pub fn encoder_sha256(&self) -> String {
+        match self.prepare.int8 {
+            false => self.sha256.clone(),
+            true => sha256_hex(format!("{} int8 {}", self.sha256, crate::int8::FORM).as_bytes()),
+        }
     }
 
     /// Reads the weights and checks their hash.

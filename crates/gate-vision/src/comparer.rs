@@ -112,7 +112,7 @@ impl ComparisonCard {
         if card.job != Job::Compare {
             return Err(bad(format!("it is for the job {:?}, not Compare", card.job)));
         }
-        if card.encoder_sha256 != encoder.sha256 {
+        if card.encoder_sha256 != encoder.encoder_sha256() {
             return Err(bad(format!(
                 "it was learned on other weights than those of {:?}; learn it anew with gate-lab, or set [policy] \
                  comparison = \"{DISTANCE}\"",

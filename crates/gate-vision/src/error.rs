@@ -33,6 +33,17 @@ pub enum VisionError {
         /// What ONNX Runtime said.
         why: String,
     },
+    /// An encoder in 8-bit integers was to run elsewhere than on the CPU.
+    #[error(
+        "model {name:?} is in 8-bit integers, which run on the CPU only and not on {provider:?}: set provider = \"cpu\", or \
+         [vision] encoder to one of 32 bits, such as \"sface\""
+    )]
+    CpuOnly {
+        /// The card's name.
+        name: String,
+        /// The provider's name in the configuration.
+        provider: &'static str,
+    },
     /// No such model card.
     #[error("there is no model card {name:?} at {}; cards there: {present}", path.display())]
     NoCard {

@@ -16,6 +16,7 @@ pub mod comparer;
 mod detect;
 mod encode;
 mod error;
+mod int8;
 pub mod liveness;
 mod network;
 mod onnx;

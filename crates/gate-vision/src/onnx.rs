@@ -4,18 +4,20 @@
 //! - `weights_are_constant`: SFace's file lists its weights among the graph's inputs, which forbids constant folding.
 //! - `split_prelu`: ONNX Runtime has no PRelu in its blocked layout and re-orders all data around each one.
 //!   PRelu(x) = slope * x + Relu((1 - slope) * x), as two depthwise convolutions, stays in it. Equal to about 1e-6.
+//! - `int8`: see [`crate::int8`]. Not equal: another encoder.
 
-use crate::card::Prepare;
+use crate::card::{Input, Prepare};
+use crate::int8;
 use gate_onnx::{
     ATTRIBUTE_INT, ATTRIBUTE_INTS, Attribute, Dimension, Extent, FLOAT, Graph, Message, Model, Node, Tensor, ValueInfo,
 };
 use std::collections::HashMap;
 
-/// Applies `prepare` to a serialised model and returns the serialised result.
+/// Applies `prepare` to a serialised model that is fed as `input` says, and returns the serialised result.
 ///
 /// # Errors
 /// A sentence saying what does not fit, when the graph is not of the form that the change is for.
-pub(crate) fn prepare(bytes: &[u8], prepare: Prepare) -> Result<Vec<u8>, String> {
+pub(crate) fn prepare(bytes: &[u8], prepare: Prepare, input: Input) -> Result<Vec<u8>, String> {
     let mut model = Model::decode(bytes).map_err(|e| format!("not an ONNX model: {e}"))?;
     let graph = model.graph.as_mut().ok_or("an ONNX model without a graph")?;
     if prepare.weights_are_constant {
@@ -27,6 +29,9 @@ pub(crate) fn prepare(bytes: &[u8], prepare: Prepare) -> Result<Vec<u8>, String>
     }
     if prepare.split_prelu {
         split_prelu(graph)?;
+    }
+    if prepare.int8 {
+        int8::rewrite(&mut model, input)?;
     }
     Ok(model.encode_to_vec())
 }
@@ -116,7 +121,7 @@ fn split_one(prelu: &Node, slope: &[f32]) -> ([Node; 4], [Tensor; 2]) {
     (nodes, [weights(slope_name, |s| s), weights(rest, |s| 1.0 - s)])
 }
 
-fn floats(tensor: &Tensor) -> Result<Vec<f32>, String> {
+pub(crate) fn floats(tensor: &Tensor) -> Result<Vec<f32>, String> {
     if tensor.data_type != FLOAT {
         return Err(format!("{} is not of 32-bit floats", tensor.name));
     }
@@ -129,10 +134,12 @@ fn floats(tensor: &Tensor) -> Result<Vec<f32>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::card::Channels;
 
     #[test]
     fn junk_is_told_apart_from_a_model() {
-        assert!(prepare(b"<html>not found</html>", Prepare::default()).is_err());
-        assert!(prepare(&[], Prepare::default()).is_err_and(|why| why.contains("without a graph")));
+        let input = Input { channels: Channels::Rgb, mean: 0.0, scale: 1.0 };
+        assert!(prepare(b"<html>not found</html>", Prepare::default(), input).is_err());
+        assert!(prepare(&[], Prepare::default(), input).is_err_and(|why| why.contains("without a graph")));
     }
 }

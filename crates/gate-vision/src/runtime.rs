@@ -45,13 +45,12 @@ impl Provider {
     }
 }
 
-/// An optimised graph is used where its file is mapped to. Packing would copy weights that lie there already, for no gain at
-/// one face at a time.
-const MAPPED: [(&str, &str); 3] = [
-    ("session.use_memory_mapped_ort_model", "1"),
-    ("session.use_ort_model_bytes_for_initializers", "1"),
-    ("session.disable_prepacking", "1"),
-];
+/// An optimised graph is used where its file is mapped to, for the gate and the staff's tool to share one copy.
+const MAPPED: [(&str, &str); 2] =
+    [("session.use_memory_mapped_ort_model", "1"), ("session.use_ort_model_bytes_for_initializers", "1")];
+/// Weights are not packed anew: that would copy what lies there already, for no gain at one face at a time. Those of 8 bits
+/// are: unpacked ones take twice the time.
+const UNPACKED: (&str, &str) = ("session.disable_prepacking", "1");
 
 /// A graph that was optimised for this machine.
 #[derive(Clone, Debug)]
@@ -135,6 +134,9 @@ impl Runtime {
         if card.research_only {
             tracing::warn!(model = card.name, licence = card.licence, "these weights may be used for research only");
         }
+        if card.prepare.int8 && options.provider != Provider::Cpu {
+            return Err(VisionError::CpuOnly { name: card.name.clone(), provider: options.provider.name() });
+        }
         if options.provider == Provider::Cpu
             && let Some(session) = self.optimised_session(card, options)
         {
@@ -172,17 +174,20 @@ impl Runtime {
     fn optimise_into(&self, card: &Card, file: &Path) -> Result<f32, VisionError> {
         let bad = |e: ort::Error| bad_model(card, e.to_string());
         let (options, weights) = (SessionOptions::default(), card.weights()?);
+        let prepared = prepared(card, &weights)?;
         let mut optimised = self
             .builder(card, options, GraphOptimizationLevel::All, &[("session.save_model_format", "ORT")])?
             .with_optimized_model_path(file)
             .map_err(|e| bad_model(card, e.to_string()))?
-            .commit_from_memory(&prepared(card, &weights)?)
+            .commit_from_memory(&prepared)
             .map_err(bad)?;
-        let mut published = self
+        // In 8 bits it is another network, which pixels without sense drive elsewhere: it is held against itself.
+        let plain = if card.prepare.int8 { &prepared } else { &weights };
+        let mut plain = self
             .builder(card, options, GraphOptimizationLevel::Disable, &[])?
-            .commit_from_memory(&weights)
+            .commit_from_memory(plain)
             .map_err(bad)?;
-        let difference = optimised::difference(&mut published, &mut optimised, card).map_err(bad)?;
+        let difference = optimised::difference(&mut plain, &mut optimised, card).map_err(bad)?;
         if difference > optimised::DIFFERENCE_MAX {
             let why = format!("optimised for this machine, its outputs are off by {difference:e} of their range");
             return Err(bad_model(card, why));
@@ -213,8 +218,12 @@ impl Runtime {
                 return None;
             }
         }
+        let mut keys = MAPPED.to_vec();
+        if !card.prepare.int8 {
+            keys.push(UNPACKED);
+        }
         let session = self
-            .builder(card, options, GraphOptimizationLevel::Disable, &MAPPED)
+            .builder(card, options, GraphOptimizationLevel::Disable, &keys)
             .and_then(|mut builder| builder.commit_from_file(&path).map_err(|e| bad_model(card, e.to_string())));
         session.map_err(|e| told(e.to_string())).ok()
     }
@@ -252,7 +261,7 @@ impl Runtime {
 
 /// The card's weights as a graph in the form that runs fastest.
 fn prepared(card: &Card, weights: &[u8]) -> Result<Vec<u8>, VisionError> {
-    onnx::prepare(weights, card.prepare).map_err(|why| bad_model(card, why))
+    onnx::prepare(weights, card.prepare, card.input).map_err(|why| bad_model(card, why))
 }
 
 /// Where compiled networks are kept: under systemd in the service's cache folder, else in that of the models.

@@ -117,27 +117,49 @@ fn the_prepared_detector_equals_the_published_one_where_that_can_run() {
     }
 }
 
-#[test]
-fn pictures_of_one_person_are_near_and_of_two_people_far() {
+/// The encodings of some samples.
+fn encodings<const N: usize>(encoder: &mut Encoder, names: [&str; N]) -> [Vec<f32>; N] {
     let mut detector = Detector::load(runtime(), &models(), "yunet", SessionOptions::default()).unwrap();
-    let mut encoder = Encoder::load(runtime(), &models(), "sface", SessionOptions::default()).unwrap();
-    let mut encode = |name: &str| -> Vec<f32> {
+    names.map(|name| {
         let photo = sample(name);
         let picture = photo.view().unwrap();
         let face = detector.detect(picture, 640).unwrap()[0];
         encoder.encode(&portrait(picture, &face).unwrap().chip).unwrap().to_vec()
-    };
-    let reference = encode("obama.jpg");
-    let (same, third, other, she) =
-        (encode("obama2.jpg"), encode("obama3.jpg"), encode("biden.jpg"), encode("astronaut.png"));
-    let comparer = Comparer::load(&models(), encoder.card(), DISTANCE).unwrap();
-    let tau = comparer.impostors().threshold(1e-3, 1).tau;
-    for (what, probe, is_same) in
-        [("2", same, true), ("3", third, true), ("biden", other, false), ("astronaut", she, false)]
-    {
-        let d2 = comparer.dissimilarity(&reference, &probe);
-        assert_eq!(d2 <= tau, is_same, "{what}: d2 {d2} at tau {tau}");
+    })
+}
+
+#[test]
+fn pictures_of_one_person_are_near_and_of_two_people_far() {
+    for name in ["sface", "sface-int8"] {
+        let mut encoder = Encoder::load(runtime(), &models(), name, SessionOptions::default()).unwrap();
+        let samples = ["obama.jpg", "obama2.jpg", "obama3.jpg", "biden.jpg", "astronaut.png"];
+        let [reference, same, third, other, she] = encodings(&mut encoder, samples);
+        let comparer = Comparer::load(&models(), encoder.card(), DISTANCE).unwrap();
+        let tau = comparer.impostors().threshold(1e-3, 1).tau;
+        for (what, probe, is_same) in
+            [("2", same, true), ("3", third, true), ("biden", other, false), ("astronaut", she, false)]
+        {
+            let d2 = comparer.dissimilarity(&reference, &probe);
+            assert_eq!(d2 <= tau, is_same, "{name}, {what}: d2 {d2} at tau {tau}");
+        }
     }
+}
+
+#[test]
+fn in_8_bits_vectors_turn_a_little_are_another_encoders_and_come_from_the_cpu_only() {
+    let load = |name, options| Encoder::load(runtime(), &models(), name, options);
+    let (mut float, mut int8) =
+        (load("sface", SessionOptions::default()).unwrap(), load("sface-int8", SessionOptions::default()).unwrap());
+    let samples = ["obama.jpg", "biden.jpg", "astronaut.png"];
+    for (a, b) in encodings(&mut float, samples).iter().zip(encodings(&mut int8, samples)) {
+        let cosine: f32 = a.iter().zip(&b).map(|(x, y)| x * y).sum();
+        assert!(cosine > 0.98, "{cosine}");
+    }
+    assert_eq!(float.card().sha256, int8.card().sha256, "one file");
+    assert_ne!(float.card().encoder_sha256(), int8.card().encoder_sha256(), "two encoders");
+    let gpu = SessionOptions { provider: Provider::Cuda, ..SessionOptions::default() };
+    let refused = load("sface-int8", gpu).err().expect("no 8-bit operators there").to_string();
+    assert!(refused.contains("CPU only") && refused.contains("cuda"), "{refused}");
 }
 
 #[test]
@@ -169,7 +191,7 @@ fn damaged_and_missing_weights_and_wrong_cards_are_told_by_name() {
     assert!(gone.to_string().contains("make setup"), "{gone}");
 
     let none = Card::load(&models(), "arcface", Job::Encode).unwrap_err().to_string();
-    assert!(none.contains("cards there: minifasnet_v2, sface, yunet"), "{none}");
+    assert!(none.contains("cards there: minifasnet_v2, sface, sface-int8, yunet"), "{none}");
     let other_job = Card::load(&models(), "yunet", Job::Encode).unwrap_err().to_string();
     assert!(other_job.contains("not Encode"), "{other_job}");
     let typo = other_cards(|text| text.replace("channels", "chanels"));

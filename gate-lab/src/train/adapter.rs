@@ -131,7 +131,7 @@ impl AdapterArgs {
             ),
             licence: "made here; the terms are those of the data".into(),
             encoder: encoder.name.clone(),
-            encoder_sha256: encoder.sha256.clone(),
+            encoder_sha256: encoder.encoder_sha256(),
             impostors: impostors(
                 &adapted,
                 test,

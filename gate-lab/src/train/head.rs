@@ -83,7 +83,7 @@ impl HeadArgs {
             ),
             licence: "made here; the terms are those of the data".into(),
             encoder: encoder.name.clone(),
-            encoder_sha256: encoder.sha256.clone(),
+            encoder_sha256: encoder.encoder_sha256(),
             adapter: None,
             impostors: impostors(&of_head, test, data_set)?,
             head: Some(HeadWeights {
