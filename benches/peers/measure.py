@@ -18,6 +18,7 @@ DAEMON = ROOT / "target/release/gate-daemon"
 ONE_FACE = 130 / 640  # of the frame's width: where people stop
 CROWD_FACE = 80 / 640  # six of them side by side
 DETECT_MAX_PX = 640  # what the gate is set up with
+ENCODERS = ("sface", "sface-int8")  # the same weights, in 32 bits and in 8
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,11 @@ def stage(reports, name, key="p50_ms"):
 
 
 def frame(effort, progress, folder):
-    """Detect, align and encode one face, and nothing else."""
+    """Detect, align and encode one face, and nothing else; ours with both encoders."""
     progress.begin("a frame, equal work")
     shown = frames.save(frames.standing(1, frames.SIZE, ONE_FACE), folder / "frame")[frames.STANDING[0] :]
     colours = [cv2.cvtColor(view, cv2.COLOR_BGR2RGB) for view in shown]
-    gate = faces.Gate(DAEMON, folder / "frame", DETECT_MAX_PX)
+    gate, int8 = (faces.Gate(DAEMON, folder / "frame", DETECT_MAX_PX, encoder) for encoder in ENCODERS)
     opencv, dlibs = faces.OpenCV(frames.SIZE), faces.Dlib()
     if not all(opencv.detect(view) for view in shown) or not all(dlibs.nearest(view) for view in colours):
         raise Trouble("a peer finds no face in a frame that shows one: the comparison would be unfair")
@@ -105,6 +106,7 @@ def frame(effort, progress, folder):
         effort.rounds,
         {
             "ours": lambda: gate.equal_work(effort.frames),
+            "ours_int8": lambda: int8.equal_work(effort.frames),
             "opencv": faces.median(opencv.nearest, shown, effort.frames),
             "dlib": faces.median(dlibs.nearest, colours, effort.frames),
         },
@@ -113,17 +115,18 @@ def frame(effort, progress, folder):
 
 
 def visit(effort, progress, folder):
-    """Somebody walks up and is let in: the whole gate beside OpenCV, which detects and encodes in every frame."""
+    """Somebody walks up and is let in: the whole gate, with both encoders, beside OpenCV, which detects and encodes in every frame."""
     progress.begin("a visit, all checks")
     shown = frames.save(frames.walk_up(), folder / "visit")
-    gate, opencv = faces.Gate(DAEMON, folder / "visit", DETECT_MAX_PX), faces.OpenCV(frames.SIZE)
-    count = len(shown)
+    gate, int8 = (faces.Gate(DAEMON, folder / "visit", DETECT_MAX_PX, encoder) for encoder in ENCODERS)
+    opencv, count = faces.OpenCV(frames.SIZE), len(shown)
     with_face = [bool(opencv.detect(view)) for view in shown]
     told = in_turn(
         progress,
         effort.rounds,
         {
             "gate": lambda: gate.all_checks(count),
+            "int8": lambda: int8.all_checks(count),
             "opencv": lambda: faces.timed(opencv.nearest, shown, count, warm_up=0),
         },
     )
@@ -132,6 +135,8 @@ def visit(effort, progress, folder):
         "frames": len(shown),
         "gate_per_frame": stage(told["gate"], "frame", "mean_ms"),
         "gate_compared_frame": stage(told["gate"], "compared"),
+        "int8_per_frame": stage(told["int8"], "frame", "mean_ms"),
+        "int8_compared_frame": stage(told["int8"], "compared"),
         "opencv_per_frame": figure([statistics.mean(times) for times in told["opencv"]]),
         "opencv_encoded_frame": figure([statistics.median(times) for times in encoded]),
         "frames_with_face": sum(with_face),

@@ -39,16 +39,16 @@ def show(told):
     """Everything, in milliseconds; a ratio below 1 means that ours is faster."""
     show_machine(told)
     frame, visit = told["frame"], told["visit"]
-    rows = [("", "ms", "ours / theirs"), ("ours", ms(frame["ours"]), "")]
-    rows += [
-        (label, ms(frame[name]), ratio(frame["ours"], frame[name]))
-        for name, label in (("opencv", "OpenCV"), ("dlib", "dlib"))
-    ]
+    rows = [("", "ms", "of OpenCV", "of dlib")]
+    for name, label in (("ours", "ours"), ("ours_int8", "ours, 8 bits"), ("opencv", "OpenCV"), ("dlib", "dlib")):
+        rows.append((label, ms(frame[name]), ratio(frame[name], frame["opencv"]), ratio(frame[name], frame["dlib"])))
     show_rows("one face in 640x480: detect + align + encode", rows)
     rows = [("", "whole gate", "OpenCV", "ratio")]
     for label, ours, theirs in (
         ("mean of all frames", "gate_per_frame", "opencv_per_frame"),
+        ("mean of all frames, 8 bits", "int8_per_frame", "opencv_per_frame"),
         ("a frame in which somebody is encoded", "gate_compared_frame", "opencv_encoded_frame"),
+        ("a frame in which somebody is encoded, 8 bits", "int8_compared_frame", "opencv_encoded_frame"),
     ):
         rows.append((label, ms(visit[ours]), ms(visit[theirs]), ratio(visit[ours], visit[theirs])))
     show_rows(f"somebody walks up and goes, ms per frame; {visit['frames']} frames of 640x480", rows)

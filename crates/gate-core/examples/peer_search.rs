@@ -7,13 +7,15 @@
 
 use gate_core::codes::{self, Line};
 use gate_core::comparison::Comparison;
-use gate_core::gallery::{Gallery, Nearest};
+use gate_core::gallery::{Gallery, Nearest, search, search_counted};
 use gate_core::person::PersonKey;
 use serde_json::{Value, json};
 use std::error::Error;
 use std::hint::black_box;
 use std::time::Instant;
 
+/// As many people as the store loads at a time, and the gate holds together.
+const PART: usize = 4096;
 const USAGE: &str = "usage: peer_search ROWS.f32 DIM PROBES.f32 ROUNDS";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -41,19 +43,29 @@ fn measure(dim: usize, references: &[f32], probes: &[f32], rounds: usize) -> Res
     let people = u32::try_from(references.len() / dim)?;
     let owners: Vec<PersonKey> = (0..people).map(PersonKey).collect();
     let started = Instant::now();
-    let mut packed = vec![Line::default(); codes::lines(dim, owners.len())];
-    codes::pack(dim, references, &mut packed);
+    let parts = || references.chunks(PART * dim).zip(owners.chunks(PART));
+    let packed: Vec<Vec<Line>> = parts()
+        .map(|(references, owners)| {
+            let mut packed = vec![Line::default(); codes::lines(dim, owners.len())];
+            codes::pack(dim, references, &mut packed);
+            packed
+        })
+        .collect();
     let pack_ms = ms_since(started);
-    let gallery = Gallery::new(dim, references, &owners).ok_or("the rows do not fit together")?.with_codes(&packed);
+    let galleries: Vec<Gallery<'_>> = parts()
+        .zip(&packed)
+        .filter_map(|((references, owners), packed)| Some(Gallery::new(dim, references, owners)?.with_codes(packed)))
+        .collect();
+    let code_bytes: usize = packed.iter().map(|packed| size_of_val(packed.as_slice())).sum();
     let mut answers = Vec::new();
     let (mut times_ms, mut compared) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         for probe in probes.chunks_exact(dim) {
             let started = Instant::now();
-            let found = black_box(gallery.search(black_box(probe), &Comparison::Distance));
+            let found = black_box(search(galleries.iter().copied(), black_box(probe), &Comparison::Distance));
             times_ms.push(ms_since(started));
             if round == 0 {
-                let (_, rows) = gallery.search_counted(probe, &Comparison::Distance);
+                let (_, rows) = search_counted(galleries.iter().copied(), probe, &Comparison::Distance);
                 answers.push(found.map(answer));
                 compared.push(rows);
             }
@@ -66,7 +78,7 @@ fn measure(dim: usize, references: &[f32], probes: &[f32], rounds: usize) -> Res
         "dim": dim,
         "probes": probes.len() / dim,
         "pack_ms": pack_ms,
-        "code_bytes_per_row": size_of_val(packed.as_slice()) as f64 / f64::from(people),
+        "code_bytes_per_row": code_bytes as f64 / f64::from(people),
         "p50_ms": times_ms.get(times_ms.len() / 2),
         "min_ms": times_ms.first(),
         "exact_rows_p50": compared.get(compared.len() / 2),

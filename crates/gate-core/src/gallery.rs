@@ -58,56 +58,68 @@ impl<'a> Gallery<'a> {
         self.owners.is_empty()
     }
 
-    /// Finds the nearest person and the nearest other one.
-    ///
-    /// `None` for an empty gallery or a probe of another length. Of equally near people the first row wins. A row that
-    /// compares to NaN is nearest to nobody.
+    /// Finds the nearest person and the nearest other one; see [`search`].
     #[must_use]
     pub fn search(&self, probe: &[f32], comparison: &Comparison<'_>) -> Option<Nearest> {
-        self.search_counted(probe, comparison).0
+        search([*self], probe, comparison)
     }
 
-    /// The same, and how many references were compared in full.
-    #[must_use]
-    pub fn search_counted(&self, probe: &[f32], comparison: &Comparison<'_>) -> (Option<Nearest>, usize) {
-        if probe.len() != self.dim {
-            return (None, 0);
-        }
-        match comparison {
-            Comparison::Distance => match self.codes.zip(Probe::new(probe)) {
-                Some((codes, coded)) => self.nearest_by_codes(codes, &coded),
-                // Told apart here, so that the plain distance's loop has no branch in it.
-                None => (self.nearest(|row| dissimilarity(row, probe)), self.len()),
-            },
-            head => (self.nearest(|row| head.compare(row, probe)), self.len()),
-        }
-    }
-
-    fn nearest(&self, compare: impl Fn(&[f32]) -> f32) -> Option<Nearest> {
-        let mut best = None;
+    fn compare_all(&self, compare: impl Fn(&[f32]) -> f32, best: &mut Option<Nearest>) -> usize {
         for (row, owner) in self.references.chunks_exact(self.dim).zip(self.owners) {
-            take(&mut best, *owner, compare(row));
+            take(best, *owner, compare(row));
         }
-        best
+        self.len()
     }
 
     /// The same rows in the same order, less those that [`take`] would do nothing with.
-    fn nearest_by_codes(&self, codes: Codes<'_>, probe: &Probe<'_>) -> (Option<Nearest>, usize) {
-        let mut best: Option<Nearest> = None;
+    fn compare_by_codes(&self, codes: Codes<'_>, probe: &Probe<'_>, best: &mut Option<Nearest>) -> usize {
         let (mut from, mut compared) = (0, 0);
         while let Some((block, bounds)) = codes.first_above(from, probe, needed(best.as_ref(), None)) {
             let first = block * LANES;
             let rows = self.references[first * self.dim..].chunks_exact(self.dim).zip(&self.owners[first..]);
             for ((row, owner), bound) in rows.zip(bounds) {
                 if bound > needed(best.as_ref(), Some(*owner)) {
-                    take(&mut best, *owner, probe.dissimilarity(row));
+                    take(best, *owner, probe.dissimilarity(row));
                     compared += 1;
                 }
             }
             from = block + 1;
         }
-        (best, compared)
+        compared
     }
+}
+
+/// Finds the nearest person and the nearest other one in all of these galleries, as if they were one.
+///
+/// `None` where they are empty or the probe is of another length. Of equally near people the first row wins. A row that
+/// compares to NaN is nearest to nobody.
+#[must_use]
+pub fn search<'a>(
+    galleries: impl IntoIterator<Item = Gallery<'a>>,
+    probe: &[f32],
+    comparison: &Comparison<'_>,
+) -> Option<Nearest> {
+    search_counted(galleries, probe, comparison).0
+}
+
+/// The same, and how many references were compared in full.
+#[must_use]
+pub fn search_counted<'a>(
+    galleries: impl IntoIterator<Item = Gallery<'a>>,
+    probe: &[f32],
+    comparison: &Comparison<'_>,
+) -> (Option<Nearest>, usize) {
+    let coded = Probe::new(probe).filter(|_| matches!(comparison, Comparison::Distance));
+    let (mut best, mut compared) = (None, 0);
+    for gallery in galleries.into_iter().filter(|gallery| gallery.dim == probe.len()) {
+        compared += match (comparison, gallery.codes.zip(coded.as_ref())) {
+            (_, Some((codes, coded))) => gallery.compare_by_codes(codes, coded, &mut best),
+            // Told apart here, so that the plain distance's loop has no branch in it.
+            (Comparison::Distance, None) => gallery.compare_all(|row| dissimilarity(row, probe), &mut best),
+            (head, None) => gallery.compare_all(|row| head.compare(row, probe), &mut best),
+        };
+    }
+    (best, compared)
 }
 
 /// Takes one more row into the outcome: the row of `owner`, at `d2`.

@@ -3,7 +3,7 @@
 
 use gate_core::codes::{Line, lines, pack};
 use gate_core::comparison::Comparison;
-use gate_core::gallery::{Gallery, Nearest};
+use gate_core::gallery::{Gallery, Nearest, search, search_counted};
 use gate_core::person::PersonKey;
 use gate_core::similarity::{dissimilarity, normalise};
 use proptest::prelude::*;
@@ -72,14 +72,26 @@ fn bits(found: Option<Nearest>) -> Option<(PersonKey, u32, Option<u32>)> {
     found.map(|found| (found.person, found.d2.to_bits(), found.runner_up_d2.map(f32::to_bits)))
 }
 
+fn packed(dim: usize, references: &[f32]) -> Vec<Line> {
+    let mut codes = vec![Line::default(); lines(dim, references.len() / dim)];
+    pack(dim, references, &mut codes);
+    codes
+}
+
 /// How many references were compared in full.
 fn assert_equal(dim: usize, references: &[f32], owners: &[PersonKey], probe: &[f32]) -> usize {
-    let mut codes = vec![Line::default(); lines(dim, owners.len())];
-    pack(dim, references, &mut codes);
+    let codes = packed(dim, references);
     let plain = Gallery::new(dim, references, owners).unwrap();
-    let (found, compared) = plain.with_codes(&codes).search_counted(probe, &Comparison::Distance);
+    let (found, compared) = search_counted([plain.with_codes(&codes)], probe, &Comparison::Distance);
     let want = plain.search(probe, &Comparison::Distance);
     assert_eq!(bits(found), bits(want));
+    // In pieces, every other one of them without codes.
+    let pieces: Vec<_> = references.chunks(71 * dim).zip(owners.chunks(71)).collect();
+    let codes: Vec<Vec<Line>> = pieces.iter().map(|(rows, _)| packed(dim, rows)).collect();
+    let galleries = pieces.iter().zip(&codes).enumerate().map(|(i, ((rows, owners), codes))| {
+        Gallery::new(dim, rows, owners).unwrap().with_codes(if i % 2 == 0 { codes } else { &[] })
+    });
+    assert_eq!(bits(search(galleries, probe, &Comparison::Distance)), bits(want));
     assert_eq!(bits(want), bits(by_definition(references, owners, probe)));
     compared
 }
@@ -154,5 +166,5 @@ fn codes_that_are_not_as_many_as_the_rows_are_not_used() {
     let codes = [Line::default()];
     let gallery = Gallery::new(2, &rows, &owners).unwrap().with_codes(&codes);
     let want = Nearest { person: PersonKey(2), d2: 0.0, runner_up_d2: Some(2.0) };
-    assert_eq!(gallery.search_counted(&[0.0, 1.0], &Comparison::Distance), (Some(want), 2));
+    assert_eq!(search_counted([gallery], &[0.0, 1.0], &Comparison::Distance), (Some(want), 2));
 }

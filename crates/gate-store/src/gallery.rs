@@ -1,28 +1,34 @@
 //! Loading the gallery: every reference of one encoder, opened and packed, in one ordered pass.
 //!
-//! Opening takes several times as long as reading, so it is shared out: this thread reads, others open.
+//! Opening takes several times as long as reading, so it is shared out: this thread reads, others open. And what is
+//! unchanged since the last time is not opened again: it is the same memory, shared.
 //!
 //! ```text
-//! SQLite, one snapshot ──rows──▶ batches of sealed people ──▶ opened, each on a thread ──▶ in order, one gallery
+//!                                                       ┌─ digest known ──▶ the part that is there ─┐
+//! SQLite, one snapshot ──rows──▶ sealed people, by key ─┤                                           ├─▶ in order
+//!                                                       └─ another ──▶ opened, each on a thread ────┘
 //! ```
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::thread::ScopedJoinHandle;
 use std::{fmt, mem, panic, thread};
 
 use gate_core::person::{Access, PersonKey};
 use rusqlite::Row;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::Result;
 use crate::error::SqlAt;
 use crate::people::{PERSON_COLUMNS, PersonRow, Record};
 use crate::seal::{Bound, Sealer};
-use crate::slots::Slots;
+use crate::slots::{Slot, Slots};
 use crate::store::{Keys, NoKey, Store};
 
-/// People opened at once by one thread: some milliseconds' work, and a megabyte.
-const BATCH_PEOPLE: usize = 1024;
+/// People of so many keys make a part: what one thread opens at once, in some tens of milliseconds, and what is opened anew
+/// when one of them changes. Fewer would make searches among very many people slower, by more and shorter reads.
+const PART_KEYS: u32 = 4096;
 /// A gate has other things to do as well.
 const MAX_OPENERS: usize = 4;
 
@@ -70,6 +76,25 @@ pub struct GalleryPerson {
     pub access: Access,
 }
 
+/// Some of the people, as the caller keeps them.
+#[derive(Debug)]
+pub struct Part<T> {
+    /// Which: the keys divided by [`PART_KEYS`].
+    number: u32,
+    /// Of all that it was made from.
+    digest: [u8; 32],
+    /// What the caller made of them.
+    pub value: Arc<T>,
+}
+
+impl<T> Part<T> {
+    /// One that was not loaded from a store, and so never counts as known.
+    #[must_use]
+    pub fn of(value: T) -> Self {
+        Self { number: 0, digest: [0; 32], value: Arc::new(value) }
+    }
+}
+
 impl Store {
     /// Loads every reference made by the encoder with this sha256, of `dim` elements each. One consistent moment,
     /// whatever a writer does meanwhile. The vectors are as they were stored: of length 1.
@@ -77,40 +102,67 @@ impl Store {
     /// # Errors
     /// What SQLite or the system says. Rows that do not open are no error: see [`StoredGallery::damaged`].
     pub fn gallery(&self, encoder_sha256: &str, dim: usize) -> Result<StoredGallery> {
+        let parts = self.parts(encoder_sha256, dim, &[], |part| part)?;
+        let mut gallery = StoredGallery { dim, ..StoredGallery::default() };
+        parts.into_iter().filter_map(|part| Arc::into_inner(part.value)).for_each(|part| gallery.append(part));
+        Ok(gallery)
+    }
+
+    /// The same in parts, by person's key, each as `make` makes it out of what was opened. A part that is among the
+    /// `known` ones and has not changed is that one: it is neither opened nor made again. So `make` must be what it was when
+    /// those were made.
+    ///
+    /// # Errors
+    /// As [`Store::gallery`].
+    pub fn parts<T: Send + Sync>(
+        &self,
+        encoder_sha256: &str,
+        dim: usize,
+        known: &[Part<T>],
+        make: impl Fn(StoredGallery) -> T + Sync,
+    ) -> Result<Vec<Part<T>>> {
         let tx = self.conn.unchecked_transaction().at(&self.path)?;
         // Reading begins the snapshot; the slots are read after it, so they hold the keys of all its people.
-        let rows: u32 = tx.query_row("SELECT count(*) FROM refs", [], |row| row.get(0)).at(&self.path)?;
+        tx.query_row("SELECT EXISTS (SELECT 1 FROM people)", [], |_| Ok(())).at(&self.path)?;
         let slots = self.slots.read()?;
         let opener = Opener { keys: &self.keys, slots: &slots, encoder: encoder_sha256, dim };
-        let mut gallery = opener.gallery(rows as usize);
+        let part = |batch: Batch| {
+            let (number, digest) = (batch.number, opener.digest(&batch));
+            let same = known.iter().find(|part| (part.number, part.digest) == (number, digest));
+            let value = same.map_or_else(|| Arc::new(make(opener.open(batch))), |part| Arc::clone(&part.value));
+            Part { number, digest, value }
+        };
         let query = format!(
             "SELECT {PERSON_COLUMNS}, r.number, r.encoder, r.vector \
              FROM people p LEFT JOIN refs r USING (person_key) ORDER BY p.person_key, r.number"
         );
         let mut query = tx.prepare_cached(&query).at(&self.path)?;
         let mut rows = query.query([]).at(&self.path)?;
+        let mut parts = Vec::new();
         thread::scope(|scope| {
             let openers = openers();
             let mut opening = VecDeque::with_capacity(openers);
             let mut batch = Batch::default();
             while let Some(row) = rows.next().at(&self.path)? {
-                if batch.is_full() && batch.ends_before(row).at(&self.path)? {
+                let number = row.get::<_, u32>(0).at(&self.path)? / PART_KEYS;
+                if number != batch.number && !batch.people.is_empty() {
                     // Memory holds as many batches as there are threads, not the whole database.
                     while opening.len() >= openers
                         && let Some(first) = opening.pop_front()
                     {
-                        gallery.append(join(first));
+                        parts.push(join(first));
                     }
                     let full = mem::take(&mut batch);
-                    opening.push_back(scope.spawn(move || opener.open(full)));
+                    opening.push_back(scope.spawn(|| part(full)));
                 }
+                batch.number = number;
                 batch.take(row, encoder_sha256).at(&self.path)?;
             }
-            let last = opener.open(batch);
-            opening.into_iter().for_each(|opening| gallery.append(join(opening)));
-            gallery.append(last);
-            Ok(gallery)
-        })
+            let last = (!batch.people.is_empty()).then(|| part(batch));
+            parts.extend(opening.into_iter().map(join).chain(last));
+            Ok(())
+        })?;
+        Ok(parts)
     }
 }
 
@@ -131,13 +183,14 @@ fn openers() -> usize {
     thread::available_parallelism().map_or(1, usize::from).min(MAX_OPENERS)
 }
 
-fn join(opening: ScopedJoinHandle<'_, StoredGallery>) -> StoredGallery {
+fn join<T>(opening: ScopedJoinHandle<'_, T>) -> T {
     opening.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
 }
 
-/// People as they are stored, in order.
+/// People of one part as they are stored, in order.
 #[derive(Default)]
 struct Batch {
+    number: u32,
     people: Vec<SealedPerson>,
     /// References of another encoder, which are left where they are.
     foreign: usize,
@@ -154,18 +207,14 @@ struct SealedReference {
 }
 
 impl Batch {
-    fn is_full(&self) -> bool {
-        self.people.len() >= BATCH_PEOPLE
-    }
-
     /// Whether the joined row is somebody else's than the last one.
-    fn ends_before(&self, row: &Row<'_>) -> rusqlite::Result<bool> {
+    fn is_next(&self, row: &Row<'_>) -> rusqlite::Result<bool> {
         let key: u32 = row.get(0)?;
         Ok(self.people.last().is_none_or(|last| last.row.key != key))
     }
 
     fn take(&mut self, row: &Row<'_>, encoder: &str) -> rusqlite::Result<()> {
-        if self.ends_before(row)? {
+        if self.is_next(row)? {
             self.people.push(SealedPerson { row: PersonRow::read(row)?, references: Vec::new() });
         }
         let Some(number) = row.get::<_, Option<u32>>(5)? else { return Ok(()) };
@@ -191,17 +240,44 @@ struct Opener<'a> {
 }
 
 impl Opener<'_> {
-    fn gallery(&self, rows: usize) -> StoredGallery {
-        let mut gallery = StoredGallery { dim: self.dim, ..StoredGallery::default() };
-        gallery.references.reserve(rows.saturating_mul(self.dim));
-        gallery.owners.reserve(rows);
-        gallery
+    /// Of everything that opening this looks at: the sealed rows, the wrapped keys, whose rows they are.
+    fn digest(&self, batch: &Batch) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        let mut put = |bytes: &[u8]| {
+            hash.update((bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        };
+        put(self.encoder.as_bytes());
+        put(&(self.dim as u64).to_le_bytes());
+        put(&(batch.foreign as u64).to_le_bytes());
+        for SealedPerson { row, references } in &batch.people {
+            put(&row.key.to_le_bytes());
+            put(row.id.as_bytes());
+            put(&row.record);
+            match self.slots.get(&row.slot) {
+                Slot::Key(wrapped) => put(wrapped),
+                Slot::Erased => put(b"erased"),
+                Slot::Missing => put(b"missing"),
+            }
+            put(&(references.len() as u64).to_le_bytes());
+            for reference in references {
+                put(&reference.number.to_le_bytes());
+                put(&reference.vector);
+            }
+        }
+        hash.finalize().into()
     }
 
     /// Opens people and their references. Buffers are used again from one to the next.
     fn open(self, batch: Batch) -> StoredGallery {
-        let mut gallery = self.gallery(batch.people.iter().map(|person| person.references.len()).sum());
-        gallery.foreign = batch.foreign;
+        let rows: usize = batch.people.iter().map(|person| person.references.len()).sum();
+        let mut gallery = StoredGallery {
+            dim: self.dim,
+            references: Vec::with_capacity(rows.saturating_mul(self.dim)),
+            owners: Vec::with_capacity(rows),
+            foreign: batch.foreign,
+            ..StoredGallery::default()
+        };
         let mut bound = Bound::default();
         let mut plain = Zeroizing::new(Vec::with_capacity(self.dim.saturating_mul(size_of::<f32>()).max(1024)));
         for SealedPerson { row, references } in batch.people {

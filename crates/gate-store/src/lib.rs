@@ -36,7 +36,7 @@ mod store;
 pub use check::{CheckReport, EncoderCount};
 pub use enrol::{NewPerson, NewReference};
 pub use error::StoreError;
-pub use gallery::{GalleryPerson, StoredGallery};
+pub use gallery::{GalleryPerson, Part, StoredGallery};
 pub use key::{KeySource, SiteKey};
 pub use people::{Person, ReferenceInfo};
 pub use store::Store;

@@ -5,10 +5,13 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 
 use common::*;
 use gate_core::person::{Access, PersonKey};
-use gate_store::{MAX_NAME_CHARS, MAX_PICTURE_BYTES, MAX_REFERENCES, NewPerson, NewReference, Store, StoreError};
+use gate_store::{
+    MAX_NAME_CHARS, MAX_PICTURE_BYTES, MAX_REFERENCES, NewPerson, NewReference, Part, Store, StoreError, StoredGallery,
+};
 
 #[test]
 fn what_is_stored_is_read_back() {
@@ -162,7 +165,7 @@ fn nothing_of_an_erased_person_is_left_in_the_files() {
     let reader = Store::open_read_only(dir.path(), &key).unwrap(); // the daemon, polling meanwhile
     let file = |name: &str| dir.path().join(name);
     let picture = vec![0x5a; 20_000];
-    for (index, id) in ["ana", "ben", "eva"].iter().enumerate() {
+    for (index, id) in ["ana", "benedetta", "eva"].iter().enumerate() {
         let vector = vector(index as u32);
         store.add_person(&person(id), &[NewReference { picture: Some(&picture), ..reference(&vector) }]).unwrap();
     }
@@ -171,7 +174,7 @@ fn nothing_of_an_erased_person_is_left_in_the_files() {
     let sealed: Vec<Vec<u8>> = {
         let conn = rusqlite::Connection::open(file("people.db")).unwrap();
         let query = "SELECT record, vector, picture FROM people JOIN refs USING (person_key) \
-                     JOIN pictures USING (person_key, number) WHERE id = 'ben'";
+                     JOIN pictures USING (person_key, number) WHERE id = 'benedetta'";
         conn.query_row(query, [], |row| (0..3).map(|column| row.get(column)).collect()).unwrap()
     };
     let keys = fs::read(file("people.keys")).unwrap();
@@ -182,20 +185,58 @@ fn nothing_of_an_erased_person_is_left_in_the_files() {
         assert!(all.iter().all(|name| !file_holds(&file(name), needle)));
     }
     let anywhere = |needle: &[u8]| all.iter().any(|name| file_holds(&file(name), needle));
-    for needle in sealed.iter().map(|sealed| &sealed[..32]).chain([wrapped, b"ben"]) {
+    for needle in sealed.iter().map(|sealed| &sealed[..32]).chain([wrapped, b"benedetta"]) {
         assert!(anywhere(needle));
     }
     let backup = tempfile::tempdir().unwrap();
     fs::copy(file("people.keys"), backup.path().join("people.keys")).unwrap();
 
-    store.remove("ben").unwrap();
+    store.remove("benedetta").unwrap();
 
     for needle in sealed.iter().flat_map(|sealed| [&sealed[..32], &sealed[sealed.len() - 32..]]) {
         assert!(!anywhere(needle));
     }
-    assert!(!anywhere(&wrapped[..16]) && !anywhere(&wrapped[16..40]) && !anywhere(b"ben"));
+    assert!(!anywhere(&wrapped[..16]) && !anywhere(&wrapped[16..40]) && !anywhere(b"benedetta"));
     assert_eq!(fs::metadata(file("people.db-wal")).unwrap().len(), 0);
     assert_eq!(reader.gallery(ENCODER, DIM).unwrap().owners, [PersonKey(1), PersonKey(3)]);
+}
+
+#[test]
+fn a_reload_opens_only_the_parts_that_have_changed() {
+    let (dir, key, mut store) = new_store();
+    let (ids, one) = ((1..=4_100).map(|number| format!("p{number}")).collect::<Vec<_>>(), vector(1));
+    let references = [reference(&one)];
+    store.add_people(ids.iter().map(|id| (person(id), references.as_slice()))).unwrap();
+    let reader = Store::open_read_only(dir.path(), &key).unwrap();
+    let load = |known: &[Part<StoredGallery>]| reader.parts(ENCODER, DIM, known, |part| part).unwrap();
+    let same = |a: &[Part<StoredGallery>], b: &[Part<StoredGallery>]| -> Vec<bool> {
+        a.iter().zip(b).map(|(a, b)| Arc::ptr_eq(&a.value, &b.value)).collect()
+    };
+
+    let first = load(&[]);
+    let again = load(&first);
+    assert_eq!(same(&first, &again), [true, true], "nothing has changed");
+
+    let suspended = Access { suspended: true, ..Access::default() };
+    store.set_access("p4099", suspended).unwrap();
+    let second = load(&again);
+    assert_eq!(same(&again, &second), [true, false]);
+    assert!(second[1].value.people.iter().any(|person| person.id == "p4099" && person.access == suspended));
+
+    store.remove("p7").unwrap();
+    let third = load(&second);
+    assert_eq!(same(&second, &third), [false, true]);
+    assert!(!third[0].value.owners.contains(&PersonKey(7)));
+    assert_eq!(third.iter().map(|part| part.value.owners.len()).sum::<usize>(), 4_099);
+
+    tamper(dir.path(), "UPDATE refs SET vector = zeroblob(length(vector)) WHERE person_key = 9");
+    let fourth = load(&third);
+    assert_eq!(fourth[0].value.damaged, ["p9"]);
+    assert!(!fourth[0].value.owners.contains(&PersonKey(9)));
+
+    let foreign = reader.parts(OTHER_ENCODER, DIM, &fourth, |part| part).unwrap();
+    assert_eq!(same(&fourth, &foreign), [false, false]);
+    assert!(foreign.iter().all(|part| part.value.owners.is_empty()));
 }
 
 #[test]
