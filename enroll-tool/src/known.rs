@@ -19,17 +19,17 @@ impl Known {
     /// Everybody whom the encoder can recognise.
     #[must_use]
     pub fn new(members: &Members) -> Self {
-        let stored = members.stored();
-        let ids = stored.people.iter().map(|person| person.id.clone()).collect();
-        let index: HashMap<_, _> = stored.people.iter().enumerate().map(|(i, person)| (person.key, i)).collect();
-        let owners = stored.owners.iter().filter_map(|key| index.get(key).copied()).collect();
-        Self {
-            dim: stored.dim,
-            vectors: stored.references.clone(),
-            owners,
-            ids,
-            comparer: Arc::clone(members.comparer()),
+        let ids = members.people().map(|person| person.id.clone()).collect();
+        let index: HashMap<_, _> = members.people().enumerate().map(|(i, person)| (person.key, i)).collect();
+        let comparer = Arc::clone(members.comparer());
+        let mut known = Self { dim: comparer.dim(), vectors: Vec::new(), owners: Vec::new(), ids, comparer };
+        for (key, vector) in members.references() {
+            if let Some(owner) = index.get(&key) {
+                known.vectors.extend_from_slice(vector);
+                known.owners.push(*owner);
+            }
         }
+        known
     }
 
     /// How many references there are.

@@ -167,8 +167,8 @@ fn check_store(site: &Site, vision: Option<&Vision>, people: &mut Option<usize>)
     if let Some(vision) = vision {
         let encoder = vision.encoder().card();
         let members = site.members(&store, encoder, &site.comparer(encoder)?)?;
-        if members.people().len() < report.people {
-            found += &format!(", only {} of them by this encoder", members.people().len());
+        if members.people_count() < report.people {
+            found += &format!(", only {} of them by this encoder", members.people_count());
         }
         found += &format!("; {} ({})", members.tau().explain(), members.comparer().measured_on());
         if !members.tau().target_met() && site.config.policy.fpir_unmet == FpirUnmet::Refuse {

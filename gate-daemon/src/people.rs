@@ -58,12 +58,13 @@ impl PeopleWatch {
         // The mark is read before the people: a change in between is loaded twice rather than missed.
         let mark = store.change_mark()?;
         let members = Arc::new(site.members(&store, &encoder, &comparer)?);
+        let known = Arc::clone(&members);
         let (news_out, news) = channel();
         let (reread, wishes) = channel();
         let thread = std::thread::Builder::new()
             .name("people".into())
             .spawn(move || {
-                let people = People { site, encoder, comparer, load };
+                let people = People { site, encoder, comparer, members: known, load };
                 watch(people, store, mark, &news_out, &wishes);
             })
             .context("starting a thread")?;
@@ -96,6 +97,8 @@ struct People {
     site: Site,
     encoder: Card,
     comparer: Arc<Comparer>,
+    /// As they were loaded last.
+    members: Arc<Members>,
     load: Load,
 }
 
@@ -115,10 +118,10 @@ fn watch(mut people: People, store: Store, mark: u64, news: &Sender<News>, wishe
 
 impl People {
     /// What the store has to tell, if it has changed.
-    fn changed(&self, open: &mut Option<(Store, u64)>) -> Option<News> {
+    fn changed(&mut self, open: &mut Option<(Store, u64)>) -> Option<News> {
         let failed = open.is_none();
         match self.look(open) {
-            Ok(members) => members.map(|members| News::Loaded(Arc::new(members))),
+            Ok(members) => members.map(News::Loaded),
             Err(e) => {
                 // Opened anew at the next look; told once.
                 *open = None;
@@ -128,7 +131,7 @@ impl People {
     }
 
     /// The people, if they have changed since the last look.
-    fn look(&self, open: &mut Option<(Store, u64)>) -> Result<Option<Members>> {
+    fn look(&mut self, open: &mut Option<(Store, u64)>) -> Result<Option<Arc<Members>>> {
         if let Some((store, mark)) = open
             && store.change_mark()? == *mark
         {
@@ -138,9 +141,10 @@ impl People {
         *open = None;
         let store = self.site.open_store_read_only()?;
         let mark = store.change_mark()?;
-        let members = self.site.members(&store, &self.encoder, &self.comparer)?;
+        let members = self.site.members_after(&self.members, &store, &self.encoder, &self.comparer)?;
+        self.members = Arc::new(members);
         *open = Some((store, mark));
-        Ok(Some(members))
+        Ok(Some(Arc::clone(&self.members)))
     }
 
     /// Takes up what the configuration says by now; on any error nothing has changed.
@@ -150,8 +154,9 @@ impl People {
         let (config, waits) = reload::take_up(&self.site.config, new.config)?;
         let site = Site { config, file: new.file };
         let comparer = site.comparer(&self.encoder)?;
-        let members = Arc::new(site.members(&site.open_store_read_only()?, &self.encoder, &comparer)?);
-        (self.site, self.comparer) = (site.clone(), comparer);
+        let store = site.open_store_read_only()?;
+        let members = Arc::new(site.members_after(&self.members, &store, &self.encoder, &comparer)?);
+        (self.site, self.comparer, self.members) = (site.clone(), comparer, Arc::clone(&members));
         Ok(News::Reconfigured(Box::new(Reconfigured { site, members, waits })))
     }
 }

@@ -375,7 +375,7 @@ impl Daemon {
 
     fn tell_gallery(&mut self) {
         let members = self.gate.members();
-        let people = members.people().len();
+        let people = members.people_count();
         self.metrics.people(people);
         if members.tau().target_met() {
             tracing::info!(people, "{}", members.tau().explain());
@@ -386,7 +386,7 @@ impl Daemon {
     }
 
     fn tell_status(&mut self) {
-        let people = self.gate.members().people().len();
+        let people = self.gate.members().people_count();
         let decider = self.gate.decider();
         let (state, provider, status) = (decider.state(), self.provider, &self.status);
         self.service.status(|fps| {

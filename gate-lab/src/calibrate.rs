@@ -202,13 +202,13 @@ impl Measurement {
             .collect();
         let impostors = impostor_table(&points).context("the site's table does not grow")?;
         let policy = &site.config.policy;
-        let tau = Tau::derive(&impostors, policy.tau, policy.fpir_target, members.stored().owners.len());
+        let tau = Tau::derive(&impostors, policy.tau, policy.fpir_target, members.tau().references);
         let rates = Rates::new(comparer, members, visits, &people, tau.d2);
         let fpir_upper = impostors.fmr_at(tau.d2).map_or(1.0, |fmr| gate_core::threshold::fpir(fmr, tau.references));
         let strangers: Vec<&str> =
             visits.taken.iter().map(|v| v.who.as_str()).filter(|who| !is_enrolled(members, who)).collect();
         let findings = Findings {
-            people: members.people().len(),
+            people: members.people_count(),
             references: tau.references,
             visits: visits.taken.len(),
             strangers: strangers.iter().collect::<std::collections::HashSet<_>>().len(),
@@ -262,7 +262,7 @@ impl Measurement {
 }
 
 fn is_enrolled(members: &Members, who: &str) -> bool {
-    members.people().iter().any(|person| person.id == who)
+    members.people().any(|person| person.id == who)
 }
 
 /// References first, in the members' order, then visits; and the number that each person got.
@@ -273,19 +273,19 @@ fn collect(comparer: &Comparer, members: &Members, visits: &Visits) -> Result<(C
         let next = people.len() as u32;
         *people.entry(who.to_owned()).or_insert(next)
     };
-    for key in &members.stored().owners {
-        let id = members.person(*key).map_or("", |person| person.id.as_str());
+    for (key, _) in members.references() {
+        let id = members.person(key).map_or("", |person| person.id.as_str());
         owners.push(number(id));
     }
     owners.extend(visits.taken.iter().map(|visit| number(&visit.who)));
-    let mut vectors = members.stored().references.clone();
+    let mut vectors: Vec<f32> = members.references().flat_map(|(_, vector)| vector).copied().collect();
     vectors.extend(visits.taken.iter().flat_map(|visit| visit.vector.iter().copied()));
     Ok((Collection::new(comparer.dim(), vectors, owners)?, people))
 }
 
 /// The closest pairs of different people who are enrolled.
 fn look_alikes(pairs: &Comparisons, members: &Members, tau: f32) -> Vec<LookAlikes> {
-    let owners = &members.stored().owners;
+    let owners: Vec<PersonKey> = members.references().map(|(key, _)| key).collect();
     let id = |row: u32| -> Option<String> {
         owners.get(row as usize).and_then(|key| members.person(*key)).map(|person| person.id.clone())
     };
@@ -316,17 +316,15 @@ impl Rates {
     fn new(comparer: &Comparer, members: &Members, visits: &Visits, people: &HashMap<String, u32>, tau: f32) -> Self {
         let (mut fmr, mut fnmr, mut fpir) = (Vec::new(), Vec::new(), Vec::new());
         let mut by_person: HashMap<&str, (usize, usize)> = HashMap::new();
-        let ids: HashMap<&str, PersonKey> = members.people().iter().map(|p| (p.id.as_str(), p.key)).collect();
-        let stored = members.stored();
+        let ids: HashMap<&str, PersonKey> = members.people().map(|p| (p.id.as_str(), p.key)).collect();
         let comparison = comparer.comparison();
         for visit in &visits.taken {
             let person = people.get(&visit.who).copied().unwrap_or_default();
             let own = ids.get(visit.who.as_str()).copied();
-            let rows = stored.references.chunks_exact(stored.dim.max(1)).zip(&stored.owners);
             let (mut found, mut matched) = (false, false);
-            for (row, owner) in rows {
+            for (owner, row) in members.references() {
                 let near = comparison.compare(row, &visit.vector) <= tau;
-                if Some(*owner) == own {
+                if Some(owner) == own {
                     matched |= near;
                 } else {
                     fmr.push((person, near));
@@ -346,7 +344,7 @@ impl Rates {
             .map(|(id, (missed, visits))| Refused { person: (*id).to_owned(), missed: *missed, visits: *visits })
             .collect();
         refused.sort_by(|a, b| (b.missed * a.visits).cmp(&(a.missed * b.visits)).then(a.person.cmp(&b.person)));
-        let absent = members.people().iter().filter(|p| !by_person.contains_key(p.id.as_str()));
+        let absent = members.people().filter(|p| !by_person.contains_key(p.id.as_str()));
         let without_visits = absent.map(|p| p.id.clone()).collect();
         Self { fmr: stated(&fmr), fnmr: stated(&fnmr), fpir: stated(&fpir), refused, without_visits }
     }

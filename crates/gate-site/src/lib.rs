@@ -10,12 +10,12 @@ mod members;
 
 pub use calibration::Calibration;
 pub use liveness::LivenessCalibration;
-pub use members::{Members, Tau, TauSource};
+pub use members::{Group, Members, Tau, TauSource};
 
 use gate_config::{ActiveLevel, CameraFormat, Config, ConfigError, Driver, Provider, ReplayPace};
 use gate_core::policy::{PadMode, PadPolicy, Policy};
 use gate_hal::{CameraOptions, CameraSpec, OutputSpec, Pace, PixelFormat, SpecError};
-use gate_store::{KeySource, SiteKey, Store, StoreError, StoredGallery};
+use gate_store::{KeySource, Part, SiteKey, Store, StoreError};
 use gate_vision::card::Card;
 use gate_vision::{Comparer, Liveness, SessionOptions, Vision, VisionError, VisionOptions};
 use std::path::{Path, PathBuf};
@@ -192,11 +192,38 @@ impl Site {
     /// # Errors
     /// When the store cannot be read.
     pub fn members(&self, store: &Store, encoder: &Card, comparer: &Arc<Comparer>) -> Result<Members, SiteError> {
+        self.members_with(&[], store, encoder, comparer)
+    }
+
+    /// The same after a change: only those are loaded whom it may concern, the others are shared with `before`, which was
+    /// loaded for the same encoder.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn members_after(
+        &self,
+        before: &Members,
+        store: &Store,
+        encoder: &Card,
+        comparer: &Arc<Comparer>,
+    ) -> Result<Members, SiteError> {
+        let known = if before.comparer().compares_like(comparer) { before.parts() } else { &[] };
+        self.members_with(known, store, encoder, comparer)
+    }
+
+    fn members_with(
+        &self,
+        known: &[Part<Group>],
+        store: &Store,
+        encoder: &Card,
+        comparer: &Arc<Comparer>,
+    ) -> Result<Members, SiteError> {
         let dim = encoder.encoding.as_ref().map_or(0, |e| e.dim);
-        let stored = store.gallery(&encoder.encoder_sha256(), dim)?;
-        tell_what_is_missing(&stored, &encoder.name);
-        let tau = self.tau(comparer, stored.owners.len());
-        Ok(Members::new(stored, Arc::clone(comparer), tau))
+        let group = |stored| Group::new(stored, comparer);
+        let parts = store.parts(&encoder.encoder_sha256(), dim, known, group)?;
+        let members = Members::new(parts, Arc::clone(comparer), |references| self.tau(comparer, references));
+        tell_what_is_missing(&members, &encoder.name);
+        Ok(members)
     }
 
     /// The threshold for a gallery of this many references.
@@ -286,21 +313,19 @@ impl Site {
 }
 
 /// References that are there and cannot be used are never passed over in silence.
-fn tell_what_is_missing(stored: &StoredGallery, encoder: &str) {
-    if stored.foreign > 0 {
+fn tell_what_is_missing(members: &Members, encoder: &str) {
+    let (foreign, damaged, erased) = (members.foreign(), members.damaged(), members.erased());
+    if foreign > 0 {
         tracing::warn!(
-            references = stored.foreign,
+            references = foreign,
             encoder,
             "references made by another encoder are not compared; enrol these people again with this one"
         );
     }
-    if !stored.damaged.is_empty() {
-        tracing::error!(people = ?stored.damaged, "references that fail authentication are left out; enrol these people again");
+    if !damaged.is_empty() {
+        tracing::error!(people = ?damaged, "references that fail authentication are left out; enrol these people again");
     }
-    if stored.erased > 0 {
-        tracing::warn!(
-            people = stored.erased,
-            "erased people came back with an old copy of the database; remove them again"
-        );
+    if erased > 0 {
+        tracing::warn!(people = erased, "erased people came back with an old copy of the database; remove them again");
     }
 }

@@ -3,10 +3,10 @@
 use gate_core::codes::{self, Line};
 use gate_core::comparison::Comparison;
 use gate_core::decision::{Identification, Lookup};
-use gate_core::gallery::{Gallery, Nearest};
+use gate_core::gallery::{self, Gallery, Nearest};
 use gate_core::person::PersonKey;
 use gate_core::threshold::{ImpostorTable, Threshold, fpir};
-use gate_store::{GalleryPerson, StoredGallery};
+use gate_store::{GalleryPerson, Part, StoredGallery};
 use gate_vision::Comparer;
 use std::sync::Arc;
 
@@ -96,28 +96,56 @@ impl Tau {
 
 /// The gallery as it is searched.
 ///
-/// Made once for each change of the people, beside the one in force, which is then exchanged for it. In memory each
-/// reference of `dim` elements takes 4·dim + 4 bytes, and dim + 6 more for its code where the comparison is a distance:
-/// 650 bytes at 128 elements, 2,570 at 512. The id and the times of each person come on top.
+/// Made once for each change of the people, beside the one in force, which is then exchanged for it. Both share the parts
+/// that have not changed, so that hardly any memory is held twice. In memory each reference of `dim` elements takes
+/// 4·dim + 4 bytes, and dim + 6 more for its code where the comparison is a distance: 650 bytes at 128 elements, 2,570 at
+/// 512. The id and the times of each person come on top.
 #[derive(Debug)]
 pub struct Members {
-    stored: StoredGallery,
-    /// Of all the rows, so that a search reads an eighth of them; none for a learned head.
-    codes: Vec<Line>,
+    parts: Vec<Part<Group>>,
     comparer: Arc<Comparer>,
     tau: Tau,
 }
 
-impl Members {
-    /// Puts loaded references, the way they are compared, and a threshold together.
+/// Some of the people.
+#[derive(Debug)]
+pub struct Group {
+    /// The references through the comparer's adapter.
+    stored: StoredGallery,
+    /// Of all the rows, so that a search reads an eighth of them; none for a learned head.
+    codes: Vec<Line>,
+}
+
+impl Group {
+    /// Loaded references, ready to be compared in this way.
     #[must_use]
-    pub fn new(stored: StoredGallery, comparer: Arc<Comparer>, tau: Tau) -> Self {
+    pub fn new(stored: StoredGallery, comparer: &Comparer) -> Self {
         let references = comparer.adapt(stored.references).into_owned();
         let stored = StoredGallery { dim: comparer.dim(), references, ..stored };
         let rows = if comparer.comparison() == Comparison::Distance { stored.owners.len() } else { 0 };
         let mut codes = vec![Line::default(); codes::lines(stored.dim, rows)];
         codes::pack(stored.dim, &stored.references, &mut codes);
-        Self { stored, codes, comparer, tau }
+        Self { stored, codes }
+    }
+
+    fn gallery(&self) -> Option<Gallery<'_>> {
+        let gallery = Gallery::new(self.stored.dim, &self.stored.references, &self.stored.owners)?;
+        Some(gallery.with_codes(&self.codes))
+    }
+}
+
+impl Members {
+    /// Puts parts, which this comparer's [`Group`]s are made of, and a threshold together. By key, lowest first.
+    #[must_use]
+    pub fn new(parts: Vec<Part<Group>>, comparer: Arc<Comparer>, tau: impl FnOnce(usize) -> Tau) -> Self {
+        let references = parts.iter().map(|part| part.value.stored.owners.len()).sum();
+        Self { parts, comparer, tau: tau(references) }
+    }
+
+    /// The parts, to be shared with the gallery that comes after this one.
+    #[must_use]
+    pub fn parts(&self) -> &[Part<Group>] {
+        &self.parts
     }
 
     /// How faces are compared.
@@ -132,29 +160,61 @@ impl Members {
         &self.tau
     }
 
-    /// Everybody with at least one usable reference, by key.
-    #[must_use]
-    pub fn people(&self) -> &[GalleryPerson] {
-        &self.stored.people
+    fn groups(&self) -> impl Iterator<Item = &StoredGallery> {
+        self.parts.iter().map(|part| &part.value.stored)
     }
 
-    /// The loaded rows, through the comparer's adapter, and what could not be loaded.
+    /// Everybody with at least one usable reference, by key.
+    pub fn people(&self) -> impl Iterator<Item = &GalleryPerson> {
+        self.groups().flat_map(|group| &group.people)
+    }
+
+    /// How many people those are.
     #[must_use]
-    pub fn stored(&self) -> &StoredGallery {
-        &self.stored
+    pub fn people_count(&self) -> usize {
+        self.groups().map(|group| group.people.len()).sum()
+    }
+
+    /// Every reference, through the comparer's adapter, and whose it is, by key.
+    pub fn references(&self) -> impl Iterator<Item = (PersonKey, &[f32])> {
+        self.groups().flat_map(|group| {
+            let rows = group.references.chunks_exact(group.dim.max(1));
+            group.owners.iter().copied().zip(rows)
+        })
+    }
+
+    /// References made by other encoders, which are not compared.
+    #[must_use]
+    pub fn foreign(&self) -> usize {
+        self.groups().map(|group| group.foreign).sum()
+    }
+
+    /// People erased, whose rows came back with an older copy of the database.
+    #[must_use]
+    pub fn erased(&self) -> usize {
+        self.groups().map(|group| group.erased).sum()
+    }
+
+    /// Ids of people with a row that failed authentication.
+    #[must_use]
+    pub fn damaged(&self) -> Vec<&str> {
+        self.groups().flat_map(|group| &group.damaged).map(String::as_str).collect()
     }
 
     /// Somebody by key.
     #[must_use]
     pub fn person(&self, key: PersonKey) -> Option<&GalleryPerson> {
-        self.stored.people.binary_search_by_key(&key, |p| p.key).ok().map(|i| &self.stored.people[i])
+        self.groups().find_map(|group| {
+            let place = group.people.binary_search_by_key(&key, |person| person.key).ok()?;
+            group.people.get(place)
+        })
     }
 
     /// The nearest person to `probe` (the encoder's vector) and the distance to the next.
     #[must_use]
     pub fn search(&self, probe: &[f32]) -> Option<Nearest> {
-        let gallery = Gallery::new(self.stored.dim, &self.stored.references, &self.stored.owners)?;
-        gallery.with_codes(&self.codes).search(&self.comparer.adapt(probe), &self.comparer.comparison())
+        let galleries = self.parts.iter().filter_map(|part| part.value.gallery());
+        gallery::search(galleries, &self.comparer.adapt(probe), &self.comparer.comparison())
     }
 
     /// The same, as the decider takes it.

@@ -191,6 +191,12 @@ impl Comparer {
         Self { mean, ..self }
     }
 
+    /// Whether the other compares the same vectors in the same way, whatever was measured with it.
+    #[must_use]
+    pub fn compares_like(&self, other: &Self) -> bool {
+        (&self.mean, &self.adapter, &self.head) == (&other.mean, &other.adapter, &other.head)
+    }
+
     /// As the configuration names it.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -383,6 +389,16 @@ mod tests {
             let encoder = Card::load(dir.path(), "tiny", Job::Encode).unwrap();
             assert!(Comparer::load(dir.path(), &encoder, DISTANCE).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn another_table_compares_like_the_same_comparer_and_another_mean_or_head_does_not() {
+        let (dir, card) = models(LEARNED);
+        let plain = Comparer::load(dir.path(), &card, DISTANCE).unwrap();
+        let stricter = impostor_table(&[Point { fmr: 1e-3, d2: 0.1, extrapolated: false, middle: None }]).unwrap();
+        assert!(plain.compares_like(&plain.clone().with_impostors(stricter, "elsewhere".into())));
+        assert!(!plain.compares_like(&plain.clone().with_mean(vec![0.5, 0.5])));
+        assert!(!plain.compares_like(&Comparer::load(dir.path(), &card, "logistic").unwrap()));
     }
 
     #[test]

@@ -14,7 +14,8 @@ use anyhow::{Context, Result};
 use frames::{Clip, gallery};
 use gate_core::decision::{Action, Actions, Lookup, Now};
 use gate_hal::{OutputSpec, RelayGuard, SystemClock, open_output};
-use gate_site::{Members, Site};
+use gate_site::{Group, Members, Site};
+use gate_store::Part;
 use gate_vision::Vision;
 use gate_vision::align::{align, new_chip};
 use std::path::PathBuf;
@@ -100,11 +101,11 @@ pub fn bench(site: &Site, args: &BenchArgs) -> Result<()> {
 /// When the comparison's card or the liveness network cannot be had.
 pub fn gate(site: &Site, vision: Vision, strangers: u32, clip: &Clip) -> Result<Gate> {
     let comparer = site.comparer(vision.encoder().card())?;
-    let tau = site.tau(&comparer, strangers as usize + 1);
-    let members = Arc::new(Members::new(gallery(strangers, &clip.reference), comparer, tau));
+    let part = Part::of(Group::new(gallery(strangers, &clip.reference), &comparer));
+    let members = Members::new(vec![part], Arc::clone(&comparer), |references| site.tau(&comparer, references));
     let liveness = site.liveness(&vision)?;
-    let policy = site.policy(tau.d2, liveness.as_ref());
-    Ok(Gate::new(vision, liveness, members, policy))
+    let policy = site.policy(members.tau().d2, liveness.as_ref());
+    Ok(Gate::new(vision, liveness, Arc::new(members), policy))
 }
 
 /// Shows the clip to the gate until so many frames are measured.
