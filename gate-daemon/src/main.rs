@@ -33,6 +33,8 @@ use gate_hal::CameraSpec;
 use gate_site::{Site, SiteError};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Opens a gate for enrolled people, seen by a camera. Faces are compared on this machine and never leave it.
 ///
@@ -136,6 +138,10 @@ fn main() -> ExitCode {
 }
 
 fn act(args: Args) -> Result<bool> {
+    // What only lists ends when whoever read it has seen enough. What holds a line or writes files never ends that way.
+    if matches!(args.command, Command::Check { .. } | Command::Devices { .. } | Command::Bench(_)) {
+        signal_hook::flag::register_conditional_default(signal_hook::consts::SIGPIPE, Arc::new(AtomicBool::new(true)))?;
+    }
     let load = || Site::load(args.config.as_deref(), args.store.as_deref());
     match args.command {
         Command::Run(run_args) => {

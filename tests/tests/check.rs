@@ -3,7 +3,7 @@
 
 use gate_tests::{Answer, Daemon, Look, Portrait, Scene, Site};
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use toml::toml;
 
 fn asked(mut command: Command) -> Answer {
@@ -88,4 +88,13 @@ fn beside_a_running_gate_nothing_is_touched_and_nothing_fails() {
     let answer = asked(command);
     answer.done();
     assert!(!finding(&answer, "relay").1.contains("in use"), "{answer:?}");
+}
+
+#[test]
+fn a_listing_whose_reader_has_gone_ends_without_a_word() {
+    let site = Site::new();
+    let mut child = site.daemon(&["check"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }

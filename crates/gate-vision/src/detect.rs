@@ -4,8 +4,9 @@ use crate::card::{Card, Detection, Job};
 use crate::error::VisionError;
 use crate::network::{Network, bad_model, failed, write_planes, write_planes_shrunk};
 use crate::runtime::{Runtime, SessionOptions};
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use gate_core::geometry::{Face, Faces, Point, Rect};
 use gate_core::picture::Rgb;
 use std::path::Path;
@@ -226,17 +227,18 @@ impl Detector {
         if !same_size {
             let unfit = |e: &dyn std::fmt::Display| failed(self.network.card(), e.to_string());
             self.small.resize(width * height * 3, 0);
-            let source = ImageRef::new(picture.width_px(), picture.height_px(), picture.data(), PixelType::U8x3)
+            let source = TypedImageRef::<U8x3>::from_buffer(picture.width_px(), picture.height_px(), picture.data())
                 .map_err(|e| unfit(&e))?;
-            let mut target = Image::from_slice_u8(layout.width, layout.height, &mut self.small, PixelType::U8x3)
-                .map_err(|e| unfit(&e))?;
+            let mut target =
+                TypedImage::<U8x3>::from_buffer(layout.width, layout.height, &mut self.small).map_err(|e| unfit(&e))?;
             let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).crop(
                 part.x.into(),
                 part.y.into(),
                 part.w.into(),
                 part.h.into(),
             );
-            self.resizer.resize(&source, &mut target, &options).map_err(|e| unfit(&e))?;
+            // By its type, so that the program holds no resizer of other pixels.
+            self.resizer.resize_typed(&source, &mut target, &options).map_err(|e| unfit(&e))?;
         }
         let pixels = if same_size { picture.data() } else { &self.small };
         let planes = Self::input(&mut self.planes, layout);
