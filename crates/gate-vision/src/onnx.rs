@@ -4,7 +4,7 @@
 //! - `weights_are_constant`: SFace's file lists its weights among the graph's inputs, which forbids constant folding.
 //! - `split_prelu`: ONNX Runtime has no PRelu in its blocked layout and re-orders all data around each one.
 //!   PRelu(x) = slope * x + Relu((1 - slope) * x), as two depthwise convolutions, stays in it. Equal to about 1e-6.
-//! - `int8`: see [`crate::int8`]. Not equal: another encoder.
+//! - `int8`: see [`crate::int8`]. Not equal: another encoder. Its weights are constant, too.
 
 use crate::card::{Input, Prepare};
 use crate::int8;
@@ -20,7 +20,7 @@ use std::collections::HashMap;
 pub(crate) fn prepare(bytes: &[u8], prepare: Prepare, input: Input) -> Result<Vec<u8>, String> {
     let mut model = Model::decode(bytes).map_err(|e| format!("not an ONNX model: {e}"))?;
     let graph = model.graph.as_mut().ok_or("an ONNX model without a graph")?;
-    if prepare.weights_are_constant {
+    if prepare.weights_are_constant || prepare.int8 {
         let weights: std::collections::HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
         graph.input.retain(|input| !weights.contains(input.name.as_str()));
     }

@@ -11,8 +11,7 @@ impl Chain {
         if f32::from(pixel.zero) != input.mean {
             return Err(format!("a mean of {}: pixels are bytes with a zero among them", input.mean));
         }
-        let first = graph.input.iter().find(|i| !graph.initializer.iter().any(|t| t.name == i.name));
-        let mut tip = first.ok_or("a graph without an input")?.name.as_str();
+        let mut tip = graph.input.first().ok_or("a graph without an input")?.name.as_str();
         let mut before = "";
         let (mut scale, mut zero) = (f64::from(input.scale), f64::from(input.mean));
         let mut layers: Vec<Layer> = Vec::new();
