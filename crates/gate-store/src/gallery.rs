@@ -240,13 +240,14 @@ struct Opener<'a> {
 }
 
 impl Opener<'_> {
-    /// Of everything that opening this looks at: the sealed rows, the wrapped keys, whose rows they are.
+    /// Of everything that opening this looks at: the store, the encoder, the sealed rows, whose they are, their wrapped keys.
     fn digest(&self, batch: &Batch) -> [u8; 32] {
         let mut hash = Sha256::new();
         let mut put = |bytes: &[u8]| {
             hash.update((bytes.len() as u64).to_le_bytes());
             hash.update(bytes);
         };
+        put(&self.keys.store_mark);
         put(self.encoder.as_bytes());
         put(&(self.dim as u64).to_le_bytes());
         put(&(batch.foreign as u64).to_le_bytes());

@@ -41,7 +41,7 @@ impl fmt::Debug for Store {
 /// Wraps and unwraps data keys.
 pub(crate) struct Keys {
     site: Sealer,
-    store_mark: Mark,
+    pub(crate) store_mark: Mark,
 }
 
 /// Why a person's data key cannot be had.

@@ -247,6 +247,7 @@ fn an_old_copy_of_the_database_does_not_bring_an_erased_person_back() {
     drop(store); // the log is in the file now
     let old = fs::read(dir.path().join("people.db")).unwrap();
     let mut store = Store::open(dir.path(), &key).unwrap();
+    let known = store.parts(ENCODER, DIM, &[], |part| part).unwrap();
     store.remove("ben").unwrap();
     let eva = add(&mut store, "eva", 3).unwrap();
     drop(store);
@@ -255,6 +256,9 @@ fn an_old_copy_of_the_database_does_not_bring_an_erased_person_back() {
     let mut store = Store::open(dir.path(), &key).unwrap();
     let gallery = store.gallery(ENCODER, DIM).unwrap();
     assert_eq!((gallery.references, gallery.erased, gallery.damaged.len()), (vector(1), 1, 0));
+    // Nor does whoever still holds the gallery of that time take it for unchanged.
+    let parts = store.parts(ENCODER, DIM, &known, |part| part).unwrap();
+    assert_eq!((parts[0].value.references.clone(), parts[0].value.erased), (vector(1), 1));
     assert!(store.person("ben").unwrap_err().to_string().contains("was erased"));
     assert_eq!(store.check().unwrap().erased, ["ben"]);
     assert_eq!(store.people().unwrap().len(), 1);
