@@ -15,7 +15,8 @@
 //! that of comparing them all, to the last bit. The upper halves rule out all but some rows in a thousand; where one
 //! remains, the lower halves of its block are read too, and then it is hardly ever in vain that a row is compared in full.
 //!
-//! 32 rows lie side by side, so that one instruction works on many of them and nothing is summed across a register:
+//! 32 rows lie side by side, so that one instruction works on many of them and nothing is summed across a register. What is
+//! written for one instruction set finds what the plain loop finds, bit by bit, which a test holds.
 //!
 //! ```text
 //! upper half of a block of 32 rows   line 0     row 0: elements 0..4 | row 1: elements 0..4 | ... row 31    64 bytes
@@ -202,6 +203,9 @@ pub(crate) struct Probe<'a> {
     vector: &'a [f32],
     /// What multiplies the words of each line, shifted right by 0, 4, 8 and 12 bits.
     factors: [[[i16; PER_WORD]; STEP_LINES]; MAX_DIM / STEP],
+    /// The codes that the halves of each line's bytes are multiplied by: those of the lower halves, a byte each, twice over,
+    /// and those of the upper ones.
+    pairs: [[[i32; 2]; STEP_LINES]; MAX_DIM / STEP],
     /// Σq
     sum: i32,
     /// t / 2
@@ -221,10 +225,12 @@ impl<'a> Probe<'a> {
         }
         let scale = from_bfloat16(bfloat16_up(longest(vector) / 127.0));
         let mut factors = [[[0; PER_WORD]; STEP_LINES]; MAX_DIM / STEP];
+        let mut pairs = [[[0; 2]; STEP_LINES]; MAX_DIM / STEP];
         let (mut sum, mut error2) = (0, 0.0);
-        for (word, elements) in factors.as_flattened_mut().iter_mut().zip(vector.chunks(PER_WORD)) {
+        let words = factors.as_flattened_mut().iter_mut().zip(pairs.as_flattened_mut());
+        for ((word, pairs), elements) in words.zip(vector.chunks(PER_WORD)) {
             let mut before = 0;
-            for (factor, x) in word.iter_mut().zip(elements) {
+            for (k, (factor, x)) in word.iter_mut().zip(elements).enumerate() {
                 // To the nearest, by way of what is never negative.
                 let code = (x / scale + 127.5) as i16 - 127;
                 let error = x - f32::from(code) * scale;
@@ -234,12 +240,13 @@ impl<'a> Probe<'a> {
                 // takes off again. Products overflow on the way; their sum does not, and wrapping sums are exact.
                 *factor = code - 16 * before;
                 before = code;
+                pairs[k % 2] |= ((i32::from(code) & 0xff) * 0x1_0001) << (8 * (k / 2));
             }
         }
         let error = sqrtf(error2) * NORM_ROUNDING;
         let per_error = norm * NORM_ROUNDING + error;
         let margin = MAX_ROW_NORM * NORM_ROUNDING * error + rounding(vector.len()) * per_error;
-        Some(Self { vector, factors, sum, half_scale: scale / 2.0, per_error, margin })
+        Some(Self { vector, factors, pairs, sum, half_scale: scale / 2.0, per_error, margin })
     }
 
     /// d² of a row, as a search without codes computes it.
@@ -267,6 +274,31 @@ impl<'a> Probe<'a> {
                 let second = of_line(2, lane).wrapping_add(of_line(3, lane));
                 *sum += i32::from(first.0[lane].wrapping_add(second));
             }
+        }
+        sums
+    }
+
+    /// The same by AVX2's instruction that multiplies bytes and adds neighbours: half the time.
+    #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+    #[inline(always)]
+    fn sums_of_bytes(&self, simd: pulp::x86::V3, lines: &[Line]) -> Sums {
+        let (avx, avx2) = (simd.avx, simd.avx2);
+        let (low, zero) = (avx._mm256_set1_epi8(15), avx._mm256_setzero_si256());
+        let mut sums = Sums([0; LANES]);
+        for (lines, pairs) in lines.as_chunks::<STEP_LINES>().0.iter().zip(&self.pairs) {
+            let mut step = [zero; 2];
+            for (line, pairs) in lines.iter().zip(pairs) {
+                let (lower, upper) = (avx._mm256_set1_epi32(pairs[0]), avx._mm256_set1_epi32(pairs[1]));
+                for (rows, step) in line.0.as_chunks::<16>().0.iter().zip(&mut step) {
+                    let bytes = pulp::cast(*rows);
+                    let below = avx2._mm256_maddubs_epi16(avx2._mm256_and_si256(bytes, low), lower);
+                    let above = avx2._mm256_srli_epi16::<4>(bytes);
+                    let above = avx2._mm256_maddubs_epi16(avx2._mm256_and_si256(above, low), upper);
+                    *step = avx2._mm256_add_epi16(*step, avx2._mm256_add_epi16(below, above));
+                }
+            }
+            let step: [i16; LANES] = pulp::cast(step);
+            sums.0.iter_mut().zip(step).for_each(|(sum, step)| *sum += i32::from(step));
         }
         sums
     }
@@ -306,11 +338,20 @@ impl<'a> Codes<'a> {
     /// The first block from `from` on with a row whose bound is above `dot`, and the bounds of all of its rows.
     pub(crate) fn first_above(&self, from: usize, probe: &Probe<'_>, dot: f32) -> Option<(usize, Bounds)> {
         let look = Look { codes: *self, from, probe, dot };
-        // The same loop, made for the widest instructions that this machine has.
-        #[cfg(feature = "simd")]
-        return pulp::Arch::new().dispatch(look);
-        #[cfg(not(feature = "simd"))]
-        return look.run();
+        // The same loop, made for AVX2, where this machine has it.
+        #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+        if let Some(simd) = pulp::x86::V3::try_new() {
+            return simd.vectorize(
+                #[inline(always)]
+                || {
+                    look.run(
+                        #[inline(always)]
+                        |lines| probe.sums_of_bytes(simd, lines),
+                    )
+                },
+            );
+        }
+        look.run(|lines| probe.sums(lines))
     }
 }
 
@@ -321,32 +362,23 @@ struct Look<'a> {
     dot: f32,
 }
 
-#[cfg(feature = "simd")]
-impl pulp::WithSimd for Look<'_> {
-    type Output = Option<(usize, Bounds)>;
-
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) -> Self::Output {
-        self.run()
-    }
-}
-
 impl Look<'_> {
+    /// `sums`: [`Probe::sums`], or what gives the same.
     #[inline(always)]
-    fn run(self) -> Option<(usize, Bounds)> {
+    fn run(self, sums: impl Fn(&[Line]) -> Sums) -> Option<(usize, Bounds)> {
         let Self { codes, from, probe, dot } = self;
         let any_above = |bounds: &Bounds| bounds.iter().fold(false, |any, bound| any | (*bound > dot));
         let upper = codes.upper.chunks_exact(upper_lines(codes.dim)).enumerate().skip(from);
         for (block, lines) in upper {
             let [lines @ .., scales, errors] = lines else { continue };
-            let upper = probe.sums(lines);
+            let upper = sums(lines);
             let bounds = probe.bounds(|lane| 32 * upper.0[lane] - 240 * probe.sum, scales, errors);
             if !any_above(&bounds) {
                 continue;
             }
             let lines = codes.lower.get(block * lower_lines(codes.dim)..)?;
             let Some([lines @ .., errors]) = lines.get(..lower_lines(codes.dim)) else { continue };
-            let lower = probe.sums(lines);
+            let lower = sums(lines);
             let bounds = probe.bounds(|lane| 32 * upper.0[lane] + 2 * lower.0[lane] - 255 * probe.sum, scales, errors);
             if any_above(&bounds) {
                 return Some((block, bounds));
@@ -443,7 +475,7 @@ mod tests {
             let codes = packed(dim, &references);
             let (codes, probe) = (Codes::new(dim, 100, &codes).unwrap(), Probe::new(&probe).unwrap());
             for from in 0..5 {
-                let plain = Look { codes, from, probe: &probe, dot: above }.run();
+                let plain = Look { codes, from, probe: &probe, dot: above }.run(|lines| probe.sums(lines));
                 prop_assert_eq!(codes.first_above(from, &probe, above), plain);
             }
         }
