@@ -95,7 +95,8 @@ struct Checked<'a> {
 pub fn check(desk: &Desk) -> Result<Exit> {
     let report = desk.store_to_read()?.check()?;
     let foreign = desk.encoder_card().ok().map(|card| {
-        let others = report.encoders.iter().filter(|encoder| encoder.encoder_sha256 != card.encoder_sha256());
+        let own = card.encoder_sha256();
+        let others = report.encoders.iter().filter(|encoder| encoder.encoder_sha256 != own);
         others.map(|encoder| encoder.references).sum()
     });
     let json = Checked {

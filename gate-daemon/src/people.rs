@@ -64,7 +64,7 @@ impl PeopleWatch {
         let thread = std::thread::Builder::new()
             .name("people".into())
             .spawn(move || {
-                let people = People { site, encoder, comparer, members: known, load };
+                let people = People { site, encoder, members: known, load };
                 watch(people, store, mark, &news_out, &wishes);
             })
             .context("starting a thread")?;
@@ -96,8 +96,7 @@ impl Drop for PeopleWatch {
 struct People {
     site: Site,
     encoder: Card,
-    comparer: Arc<Comparer>,
-    /// As they were loaded last.
+    /// As they were loaded last, for the comparison in force.
     members: Arc<Members>,
     load: Load,
 }
@@ -141,7 +140,7 @@ impl People {
         *open = None;
         let store = self.site.open_store_read_only()?;
         let mark = store.change_mark()?;
-        let members = self.site.members_after(&self.members, &store, &self.encoder, &self.comparer)?;
+        let members = self.site.members_after(&self.members, &store, &self.encoder, self.members.comparer())?;
         self.members = Arc::new(members);
         *open = Some((store, mark));
         Ok(Some(Arc::clone(&self.members)))
@@ -156,7 +155,7 @@ impl People {
         let comparer = site.comparer(&self.encoder)?;
         let store = site.open_store_read_only()?;
         let members = Arc::new(site.members_after(&self.members, &store, &self.encoder, &comparer)?);
-        (self.site, self.comparer, self.members) = (site.clone(), comparer, Arc::clone(&members));
+        (self.site, self.members) = (site.clone(), Arc::clone(&members));
         Ok(News::Reconfigured(Box::new(Reconfigured { site, members, waits })))
     }
 }

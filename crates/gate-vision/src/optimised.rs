@@ -27,7 +27,7 @@ pub(crate) const DIFFERENCE_MAX: f32 = 1e-3;
 
 /// Where the optimised graph of this card is, or would be, for ONNX Runtime of this build on this processor.
 pub(crate) fn path(card: &Card, build: &str) -> PathBuf {
-    let made_from = format!("{FORM} {} {:?} {build} {}", card.sha256, card.prepare, processor());
+    let made_from = format!("{FORM} {} {:?} {build} {}", card.encoder_sha256(), card.prepare, processor());
     let key = sha256_hex(made_from.as_bytes());
     folder(card).join(format!("{}-{}.ort", card.name, &key[..16]))
 }
