@@ -1,21 +1,17 @@
 //! The host's side: makes the guest, boots it, reads what it tells.
 
+use crate::boot::{Told, guest};
 use crate::clips;
 use crate::cuts;
-use crate::guest::{NUMBER, TESTS};
-use crate::machine::{Machine, Parts, changes, make_disk};
-use crate::report::{self, Outcome};
+use crate::guest::TESTS;
+use crate::machine::make_disk;
+use crate::report;
 use anyhow::{Context, Result, ensure};
 use gate_tests::programs::{models, root};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
-
-/// The longest that one test may take, the slowest machine considered.
-const TEST_MAX: Duration = Duration::from_secs(300);
-/// From power on to the first test.
-const BOOT_MAX: Duration = Duration::from_secs(180);
+use std::time::Instant;
 
 /// What the command line asks for.
 pub struct Wishes {
@@ -60,38 +56,26 @@ pub fn run(wishes: &Wishes) -> Result<bool> {
         let guests: Vec<_> = guests.into_iter().map(|thread| thread.join().expect("the thread of a guest")).collect();
         (guests, cuts.map(|thread| thread.join().expect("the thread of the cuts")))
     });
-    let (mut outcomes, mut wire) = (Vec::new(), WireTold::default());
+    let mut all = Told::default();
     for told in guests {
-        let (of_guest, of_wire) = told?;
-        outcomes.extend(of_guest);
-        wire.openings += of_wire.openings;
-        wire.longest_ms = wire.longest_ms.max(of_wire.longest_ms);
+        all.add(told?);
     }
+    let Told { mut outcomes, openings, longest_ms, silences } = all;
     outcomes.extend(cut.transpose()?);
     let failed = outcomes.iter().filter(|outcome| !outcome.ok).count();
     let summary = format!(
         "{} of {} tests held, {:.0} s in all, on a real kernel with v4l2loopback, vivid and gpio-sim. The relay's lines \
-         went on {} times, for {} ms at the longest.",
+         went on {openings} times, for {longest_ms} ms at the longest.{}",
         outcomes.len() - failed,
         outcomes.len(),
         start.elapsed().as_secs_f32(),
-        wire.openings,
-        wire.longest_ms
+        silences.concat()
     );
     println!("rig: {summary}");
     let page = shop.dir.join("report.html");
     report::write(&page, &outcomes, &summary)?;
     println!("rig: {}", page.display());
     Ok(failed == 0)
-}
-
-/// What has happened on a guest's wire.
-#[derive(Default)]
-struct WireTold {
-    /// How often the relay's line went on.
-    openings: u64,
-    /// For how long at the longest, milliseconds.
-    longest_ms: u64,
 }
 
 /// Whether a guest has anything to do. Every guest installs the package; for that alone the first will do.
@@ -180,57 +164,4 @@ fn repacked(deb: &Path, to: &Path, version: &str) -> Result<()> {
     let status = Command::new("sh").args(["-c", steps, "sh"]).args([deb, work.as_path(), to]).arg(version).status()?;
     ensure!(status.success(), "{} could not be packed anew", deb.display());
     Ok(())
-}
-
-/// Boots a guest and reads its outcomes, and what has happened on its wire.
-fn guest(shop: &Workshop, number: usize) -> Result<(Vec<Outcome>, WireTold)> {
-    let changes = changes(&shop.dir, &format!("guest-{number}"));
-    let machine = Machine::start(&Parts {
-        kernel: &shop.kernel,
-        disk: &shop.disk,
-        changes: &changes,
-        shared: &shop.shared,
-        init: "/lib/systemd/systemd",
-        more: &[&format!("{NUMBER}{number}")],
-        memory_mib: 1_024,
-        cores: 2,
-        patient: false,
-    })?;
-    let mut outcomes = Vec::new();
-    let (mut trying, mut wire, mut ended) = (String::from("booting"), WireTold::default(), false);
-    let mut deadline = Instant::now() + BOOT_MAX;
-    let mut console = Vec::new();
-    while let Some(line) = machine.line(deadline) {
-        let Some(told) = line.strip_prefix("RIG ") else {
-            if line.starts_with("    ") {
-                println!("{line}");
-            }
-            console.push(line);
-            continue;
-        };
-        deadline = Instant::now() + TEST_MAX;
-        if let Some(name) = told.strip_prefix("try ") {
-            trying = name.to_owned();
-        } else if let Some(outcome) = Outcome::parse(told) {
-            println!("{}", outcome.told());
-            outcomes.push(outcome);
-            trying = "what comes next".into();
-        } else if let Some(counts) = told.strip_prefix("wire ") {
-            let (openings, longest_ms) = counts.split_once(' ').context("what has happened on the wire")?;
-            wire = WireTold { openings: openings.parse()?, longest_ms: longest_ms.parse()? };
-        } else if told == "end" {
-            ended = true;
-            break;
-        } else {
-            println!("     {told}");
-        }
-    }
-    if !ended {
-        let last = console.iter().rev().take(8).rev().cloned().collect::<Vec<_>>().join(" | ");
-        let why = format!("the guest has ended or fallen silent; its console: {last}");
-        outcomes.push(Outcome { name: trying, ok: false, seconds: 0.0, facts: why });
-        println!("{}", outcomes.last().map(Outcome::told).unwrap_or_default());
-    }
-    let _ = fs::remove_file(&changes);
-    Ok((outcomes, wire))
 }

@@ -2,10 +2,15 @@
 
 use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// What the kernel calls itself in its own folder.
+const NAME: &str = "machine";
 
 /// What a machine is made of.
 pub struct Parts<'a> {
@@ -33,11 +38,14 @@ pub struct Parts<'a> {
 pub struct Machine {
     child: Child,
     lines: Receiver<String>,
+    /// Where the kernel has the socket by which it can be asked.
+    own: TempDir,
 }
 
 impl Machine {
     /// Switches it on.
     pub fn start(parts: &Parts<'_>) -> Result<Self> {
+        let own = tempfile::tempdir().context("a folder for the kernel's socket")?;
         let mut child = Command::new("nice")
             .args(["-n", if parts.patient { "10" } else { "0" }])
             .arg(parts.kernel)
@@ -48,6 +56,7 @@ impl Machine {
             .args(["root=/dev/ubda", "rw", "quiet", "panic=1", "con=null", "con0=null,fd:1"])
             .arg(format!("init={}", parts.init))
             .arg(format!("rig.shared={}", parts.shared.display()))
+            .args([format!("uml_dir={}", own.path().display()), format!("umid={NAME}")])
             .args(parts.more)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -69,12 +78,28 @@ impl Machine {
                 }
             }
         });
-        Ok(Self { child, lines })
+        Ok(Self { child, lines, own })
     }
 
     /// The next line that it prints; `None` when it is off, or nothing came until `deadline`.
     pub fn line(&self, deadline: Instant) -> Option<String> {
         self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
+    }
+
+    /// Whether it is still on.
+    pub fn is_on(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|ended| ended.is_none())
+    }
+
+    /// Has a kernel that has fallen silent print where each of its tasks stands. Returns that.
+    pub fn tasks(&self) -> Result<Vec<String>> {
+        let socket = UnixDatagram::unbound()?;
+        // First, that it prints all.
+        for key in ["9", "l", "t"] {
+            socket.send_to(&request(&format!("sysrq {key}")), self.own.path().join(NAME).join("mconsole"))?;
+        }
+        let deadline = Instant::now() + Duration::from_secs(5);
+        Ok(std::iter::from_fn(|| self.line(deadline)).collect())
     }
 
     /// Cuts the power. Returns what it still had printed.
@@ -96,6 +121,17 @@ impl Drop for Machine {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A request to User-Mode Linux's mconsole: magic, version, length, and room for the words (arch/um/drivers/mconsole.h).
+fn request(words: &str) -> Vec<u8> {
+    const ROOM: usize = 512;
+    let mut request: Vec<u8> =
+        [0xcafe_babe, 2, words.len() as u32].iter().flat_map(|n: &u32| n.to_ne_bytes()).collect();
+    let head = request.len();
+    request.extend(words.as_bytes());
+    request.resize(head + ROOM, 0);
+    request
 }
 
 /// A file for a machine's changes to its disk, in memory where that can be: a real disk would write all of it.

@@ -12,6 +12,7 @@
 //! One program on both sides: the guest runs the same file, from a folder that both see.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod boot;
 mod clips;
 mod cuts;
 mod guest;

@@ -205,6 +205,10 @@ pub(crate) struct Probe<'a> {
     factors: [[[i16; PER_WORD]; STEP_LINES]; MAX_DIM / STEP],
     /// The codes that the halves of each line's bytes are multiplied by: those of the lower halves, a byte each, twice over,
     /// and those of the upper ones.
+    #[cfg_attr(
+        not(all(feature = "simd", target_arch = "x86_64")),
+        allow(dead_code, reason = "only AVX2 multiplies bytes")
+    )]
     pairs: [[[i32; 2]; STEP_LINES]; MAX_DIM / STEP],
     /// Σq
     sum: i32,

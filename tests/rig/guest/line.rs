@@ -15,6 +15,8 @@ const LOOK: Duration = Duration::from_millis(5);
 /// One change of the line.
 #[derive(Clone, Copy, Debug)]
 pub struct Edge {
+    /// When it was still as before: a guest that others keep from working looks late.
+    pub after: Instant,
     /// When it was seen.
     pub at: Instant,
     /// What the line carries since.
@@ -46,14 +48,15 @@ impl Wire {
             let first = libc::sched_param { sched_priority: 1 };
             // SAFETY: `first` outlives the call, which reads it.
             unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &first) };
-            let mut was = false;
+            let (mut was, mut after) = (false, Instant::now());
             loop {
-                let mut byte = [0];
+                let (mut byte, looked) = ([0], Instant::now());
                 let on = file.read_at(&mut byte, 0).is_ok_and(|n| n == 1) && byte[0] == b'1';
                 if on != was {
                     was = on;
-                    seen.lock().unwrap().push(Edge { at: Instant::now(), on });
+                    seen.lock().unwrap().push(Edge { after, at: Instant::now(), on });
                 }
+                after = looked;
                 sleep(LOOK);
             }
         });
@@ -92,6 +95,14 @@ impl Wire {
             }
             sleep(LOOK);
         }
+    }
+
+    /// How long the first pulse after `mark` can have been, at the least and at the most; it has ended.
+    pub fn pulse(&self, mark: usize) -> (Duration, Duration) {
+        let edges = self.edges();
+        let mut pulse = edges.iter().skip(mark).skip_while(|edge| !edge.on);
+        let (on, off) = pulse.next().zip(pulse.next()).expect("a pulse that has ended");
+        (off.after.saturating_duration_since(on.at), off.at - on.after)
     }
 
     /// How long the line was on each time; a pulse that is still on counts until now.
