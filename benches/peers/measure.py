@@ -105,13 +105,20 @@ def frame(effort, progress, folder):
         progress,
         effort.rounds,
         {
-            "ours": lambda: gate.equal_work(effort.frames),
-            "ours_int8": lambda: int8.equal_work(effort.frames),
+            "ours": lambda: gate.only_encodes(effort.frames),
+            "ours_int8": lambda: int8.only_encodes(effort.frames),
             "opencv": faces.median(opencv.nearest, shown, effort.frames),
             "dlib": faces.median(dlibs.nearest, colours, effort.frames),
         },
     )
-    return {name: figure(rounds_ms) for name, rounds_ms in told.items()}
+    ours, ours_int8 = told.pop("ours"), told.pop("ours_int8")
+    return {
+        "ours": stage(ours, "frame"),
+        "ours_networks": stage(ours, "networks"),
+        "ours_int8": stage(ours_int8, "frame"),
+        "ours_int8_networks": stage(ours_int8, "networks"),
+        **{name: figure(rounds_ms) for name, rounds_ms in told.items()},
+    }
 
 
 def visit(effort, progress, folder):

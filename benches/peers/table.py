@@ -43,6 +43,9 @@ def show(told):
     for name, label in (("ours", "ours"), ("ours_int8", "ours, 8 bits"), ("opencv", "OpenCV"), ("dlib", "dlib")):
         rows.append((label, ms(frame[name]), ratio(frame[name], frame["opencv"]), ratio(frame[name], frame["dlib"])))
     show_rows("one face in 640x480: detect + align + encode", rows)
+    networks = (("32 bits", "ours", "ours_networks"), ("8 bits", "ours_int8", "ours_int8_networks"))
+    beside = (f"{ms(frame[bare])} in {bits} ({ratio(frame[ours], frame[bare])})" for bits, ours, bare in networks)
+    print(f"  of ours, ONNX Runtime's own work on the networks (all by it): {', '.join(beside)}")
     rows = [("", "whole gate", "OpenCV", "ratio")]
     for label, ours, theirs in (
         ("mean of all frames", "gate_per_frame", "opencv_per_frame"),

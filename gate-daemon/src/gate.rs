@@ -44,6 +44,8 @@ pub struct Timings {
     pub liveness: Duration,
     /// Evidence, decision.
     pub decide: Duration,
+    /// What of all of it ONNX Runtime took, for the networks.
+    pub networks: Duration,
 }
 
 /// One face as it was seen, for diagnosis and pictures. Holds scores: it stays on this machine.
@@ -97,6 +99,7 @@ impl Gate {
     /// When a network cannot be run. Nothing was decided then.
     pub fn look(&mut self, picture: Rgb<'_>, now: Now) -> Result<Actions> {
         let mut watch = Stopwatch::start();
+        let before = self.vision.in_runtime();
         self.timings = Timings::default();
         let mut sighting =
             Sighting { random: self.random()?, glance: !self.decider.expects(now), ..Sighting::default() };
@@ -129,6 +132,7 @@ impl Gate {
             seen.attack = self.decider.is_attack(seen.sighting.track);
         }
         self.timings.decide = watch.lap();
+        self.timings.networks = self.vision.in_runtime() - before;
         Ok(actions)
     }
 

@@ -107,7 +107,8 @@ impl Metrics {
         self.faces.fetch_add(faces as u64, Relaxed);
         self.camera_up.store(true, Relaxed);
         self.last_frame_ms.store(self.now_ms(), Relaxed);
-        let Timings { detect, align, encode, search, liveness, decide } = *timings;
+        // The networks are in the others.
+        let Timings { detect, align, encode, search, liveness, decide, networks: _ } = *timings;
         let whole = detect + align + encode + search + liveness + decide;
         // A stage that was not needed took no time: that is no measurement of it.
         let of = |network: Duration, took: Duration| (network > Duration::ZERO).then_some(took);

@@ -39,6 +39,8 @@ use gate_core::quality::Quality;
 use photo::Photo;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Raised with every change between a picture and its vector that no card tells of: whoever keeps vectors of pictures makes
 /// them anew then.
@@ -154,6 +156,13 @@ impl Vision {
     #[must_use]
     pub fn runtime_path(&self) -> &Path {
         self.runtime.path()
+    }
+
+    /// How long ONNX Runtime has worked so far, on these networks and on those of [`Self::liveness`]. What a look took beyond
+    /// that is the gate's own.
+    #[must_use]
+    pub fn in_runtime(&self) -> Duration {
+        Duration::from_nanos(self.runtime.spent_ns().load(Ordering::Relaxed))
     }
 
     /// The encoder.

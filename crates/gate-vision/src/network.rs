@@ -5,12 +5,17 @@ use crate::error::VisionError;
 use crate::runtime::{Runtime, SessionOptions};
 use ort::session::{Session, SessionOutputs};
 use ort::value::TensorRef;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 /// A loaded network of one input, and its card.
 pub(crate) struct Network {
     card: Card,
     session: Session,
     input_name: String,
+    /// Nanoseconds that ONNX Runtime has worked, on this network and others.
+    spent_ns: Arc<AtomicU64>,
 }
 
 /// What one run has given, valid until the next.
@@ -28,7 +33,7 @@ impl Network {
         let session = runtime.session(&card, options)?;
         let [input] = session.inputs() else { return Err(bad_model(&card, "the graph must have one input")) };
         let input_name = input.name().to_string();
-        Ok(Self { card, session, input_name })
+        Ok(Self { card, session, input_name, spent_ns: Arc::clone(runtime.spent_ns()) })
     }
 
     /// The card.
@@ -48,7 +53,9 @@ impl Network {
     pub(crate) fn run(&mut self, shape: [usize; 4], input: &[f32]) -> Result<Outputs<'_>, VisionError> {
         let failed = |e: ort::Error| failed(&self.card, e.to_string());
         let tensor = TensorRef::from_array_view((shape, input)).map_err(failed)?;
+        let began = Instant::now();
         let values = self.session.run(ort::inputs![self.input_name.as_str() => tensor]).map_err(failed)?;
+        self.spent_ns.fetch_add(began.elapsed().as_nanos() as u64, Ordering::Relaxed);
         Ok(Outputs { card: &self.card, values })
     }
 }

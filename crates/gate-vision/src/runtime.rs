@@ -8,6 +8,8 @@ use ort::ep::{CUDA, ExecutionProviderDispatch, TensorRT};
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// Where the networks run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,6 +104,7 @@ fn is_whole(path: &Path) -> Result<(), String> {
 pub struct Runtime {
     environment: ort::environment::Environment,
     path: PathBuf,
+    spent_ns: Arc<AtomicU64>,
 }
 
 impl Runtime {
@@ -116,13 +119,18 @@ impl Runtime {
         is_whole(&path).map_err(unusable)?;
         let environment =
             ort::init_from(&path).map_err(|e| unusable(e.to_string()))?.build().map_err(|e| unusable(e.to_string()))?;
-        Ok(Self { environment, path })
+        Ok(Self { environment, path, spent_ns: Arc::default() })
     }
 
     /// The library in use.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// How long it has worked on runs of networks so far, nanoseconds: each network adds to it.
+    pub(crate) fn spent_ns(&self) -> &Arc<AtomicU64> {
+        &self.spent_ns
     }
 
     /// Makes a session of the card's network: of the graph that was optimised for this machine where there is one, else of

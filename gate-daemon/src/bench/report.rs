@@ -9,7 +9,7 @@ use std::time::Duration;
 type Stage = fn(&Measured) -> Duration;
 
 /// Each stage, and which of its frames count: those in which it ran.
-const STAGES: [(&str, Stage); 9] = [
+const STAGES: [(&str, Stage); 10] = [
     ("detect", |m| m.timings.detect),
     ("align", |m| m.timings.align),
     ("encode", |m| m.timings.encode),
@@ -17,6 +17,7 @@ const STAGES: [(&str, Stage); 9] = [
     ("liveness", |m| m.timings.liveness),
     ("decide", |m| m.timings.decide),
     ("compared", |m| if m.timings.encode.is_zero() { Duration::ZERO } else { m.whole }),
+    ("networks", |m| if m.timings.encode.is_zero() { Duration::ZERO } else { m.timings.networks }),
     ("occupied", |m| if m.faces == 0 { Duration::ZERO } else { m.whole }),
     ("frame", |m| m.whole),
 ];
@@ -84,7 +85,9 @@ pub fn print(results: &Results, clip: &Clip, site: &Site, args: &BenchArgs, load
     for (name, spread) in &stages {
         println!("{}", spread.line(name));
     }
-    println!("compared: a frame with an encoding; occupied: one that shows a face; frame: any");
+    println!(
+        "compared: a frame with an encoding; networks: what of it ONNX Runtime took; occupied: one that shows a face; frame: any"
+    );
     for (name, spread) in &relay {
         if let Some(spread) = spread {
             println!("{}", spread.line(&format!("{name}..relay")));
