@@ -223,6 +223,8 @@ impl Daemon {
         for action in actions {
             match *action {
                 Action::Relay(on) => {
+                    // Before the line is driven: that is where the relay's own guard counts from.
+                    let switched = self.source.now();
                     if let Err(e) = self.outputs.relay(on) {
                         tracing::error!("{e}");
                         relay_failed = true;
@@ -230,6 +232,8 @@ impl Daemon {
                         let more = self.gate.decider().fault(Fault::Relay, now);
                         // A fault switches off at most once more, so this ends.
                         self.act(&more, now);
+                    } else if on {
+                        self.gate.decider().relay_is_on(switched);
                     }
                 }
                 // What was to follow from the switching did not happen; the fault has shown and told its own.
@@ -322,6 +326,12 @@ impl Daemon {
 
     /// A relay that could not be driven, or that its own guard had to switch off, is a fault until it obeys again.
     fn retry_relay(&mut self) {
+        if self.outputs.relay_trouble().is_some() {
+            // A pulse as long as its maximum may have been ended there first: that is no fault.
+            let now = self.source.now();
+            let actions = self.gate.decider().tick(now);
+            self.act(&actions, now);
+        }
         if let Some(why) = self.outputs.relay_trouble()
             && !self.gate.decider().has(Fault::Relay)
         {

@@ -289,6 +289,11 @@ impl Decider {
         actions
     }
 
+    /// The relay was switched on, as an action asked: its pulse counts from here.
+    pub fn relay_is_on(&mut self, now: Now) {
+        self.gate.line_is_on(now.mono_ms);
+    }
+
     /// Something is wrong: lock at once.
     pub fn fault(&mut self, fault: Fault, now: Now) -> Actions {
         let mut actions = Actions::new();

@@ -74,13 +74,15 @@ pub struct Gate {
     state: State,
     faults: u8,
     pulse_ms: u32,
+    /// When the pulse was granted, until its line is known to be on.
+    granted_ms: Option<u64>,
 }
 
 impl Gate {
     /// A gate in `Boot`. `pulse_ms` is cut to `pulse_max_ms`.
     #[must_use]
     pub fn new(pulse_ms: u32, pulse_max_ms: u32) -> Self {
-        Self { state: State::Boot, faults: 0, pulse_ms: pulse_ms.min(pulse_max_ms) }
+        Self { state: State::Boot, faults: 0, pulse_ms: pulse_ms.min(pulse_max_ms), granted_ms: None }
     }
 
     /// The state now.
@@ -127,13 +129,25 @@ impl Gate {
         }
     }
 
-    /// Opens, if the gate is `Locked`; says whether it did. A pulse is never lengthened, nor joined to the next.
+    /// Opens, if the gate is `Locked`; says whether it did. A pulse is never joined to the next, nor lengthened but by
+    /// [`Self::line_is_on`].
     pub fn grant(&mut self, now_ms: u64) -> bool {
         if self.state != State::Locked {
             return false;
         }
         self.state = State::Unlocked { until_ms: now_ms.saturating_add(u64::from(self.pulse_ms)) };
+        self.granted_ms = Some(now_ms);
         true
+    }
+
+    /// The line is on from `now_ms`: the pulse counts from here, and not from the frame that was decided on, which a slow
+    /// machine has looked at for a good part of it. Once for each pulse.
+    pub fn line_is_on(&mut self, now_ms: u64) {
+        if let State::Unlocked { until_ms } = &mut self.state
+            && let Some(granted_ms) = self.granted_ms.take()
+        {
+            *until_ms = until_ms.saturating_add(now_ms.saturating_sub(granted_ms));
+        }
     }
 
     /// Something is wrong: lock. Says whether this is news.
@@ -177,13 +191,14 @@ mod tests {
         Stop,
         Tick,
         Grant,
+        LineIsOn,
         Fault(Fault),
         Clear(Fault),
         SetPulse,
     }
 
     fn inputs() -> Vec<Input> {
-        let mut all = vec![Input::Ready, Input::Stop, Input::Tick, Input::Grant, Input::SetPulse];
+        let mut all = vec![Input::Ready, Input::Stop, Input::Tick, Input::Grant, Input::LineIsOn, Input::SetPulse];
         for fault in Fault::ALL {
             all.extend([Input::Fault(fault), Input::Clear(fault)]);
         }
@@ -220,6 +235,7 @@ mod tests {
                             assert!(!opened || after.deadline_ms() == Some(now + pulse_ms));
                             assert!(before.pulse_ms <= PULSE_MAX_MS, "no pulse is longer than its maximum");
                         }
+                        Input::LineIsOn => after.line_is_on(now),
                         Input::Fault(fault) => {
                             after.fault(fault);
                             assert_eq!(after.state(), State::Faulted, "every fault ends locked");
@@ -242,7 +258,15 @@ mod tests {
                     if let (State::Unlocked { until_ms: was }, State::Unlocked { until_ms: is }) =
                         (before.state(), after.state())
                     {
-                        assert_eq!(is, was, "a pulse is never lengthened");
+                        let late = match (input, before.granted_ms) {
+                            (Input::LineIsOn, Some(granted_ms)) => now - granted_ms,
+                            _ => 0,
+                        };
+                        assert_eq!(
+                            is,
+                            was + late,
+                            "a pulse counts from its line's being on, and is never lengthened after that"
+                        );
                     }
                     assert_eq!(
                         after.state() == State::Faulted,
@@ -254,6 +278,21 @@ mod tests {
             }
         }
         assert!(seen.len() > 150 && steps > 5_000, "walked {} states, {steps} steps", seen.len());
+    }
+
+    #[test]
+    fn a_pulse_counts_from_its_lines_being_on() {
+        let mut gate = Gate::new(500, 10_000);
+        gate.ready();
+        assert!(gate.grant(1_000));
+        gate.line_is_on(1_230);
+        gate.line_is_on(1_600);
+        gate.tick(1_729);
+        assert!(gate.relay_on(), "500 ms after it went on, not after the frame");
+        gate.tick(1_730);
+        assert!(!gate.relay_on());
+        gate.line_is_on(1_740);
+        assert!(!gate.relay_on(), "a line opens nothing");
     }
 
     #[test]

@@ -308,6 +308,12 @@ fn simulate(seed: u64, steps: u64) -> (u64, u64, u64) {
             }
         };
         oracle.check(&actions, sighting.as_ref(), now, &context);
+        // A line that is on as late as a slow machine has it.
+        if actions.iter().any(|action| matches!(action, Action::Relay(true))) && dice.chance(50) {
+            now = advance(now, now.mono_ms + dice.below(150), &mut dice);
+            decider.relay_is_on(now);
+            oracle.relay_on_since = oracle.relay_on_since.map(|(_, pulse_ms)| (now.mono_ms, pulse_ms));
+        }
     }
     (oracle.grants, oracle.refusals, oracle.lockouts)
 }

@@ -132,6 +132,19 @@ pub fn reload(rig: &mut Rig) -> String {
     visit.told()
 }
 
+pub fn pulse_of_the_maximum(rig: &mut Rig) -> String {
+    rig.start_with(toml! {
+        [relay]
+        pulse_ms = 900
+        pulse_max_ms = 900
+    });
+    let before = mark();
+    let visit = rig.ana_comes_in();
+    let faults = since(before).iter().filter(|event| event.is_fault("relay", true)).count();
+    assert_eq!(faults, 0, "{:#?}", since(before));
+    visit.told()
+}
+
 pub fn metrics_and_status(rig: &mut Rig) -> String {
     rig.start_with(toml! {
         [metrics]

@@ -56,6 +56,7 @@ pub const TESTS: [&[Test]; 2] = [
         ("configuration_broken_in_a_pulse_is_locked", ended::configuration_broken),
         ("clock_stepped_moves_validity_and_no_pulse", store::clock_stepped),
         ("sandbox_holds_what_it_promises", sandbox::holds),
+        ("pulse_as_long_as_its_maximum_is_no_fault", door::pulse_of_the_maximum),
         ("reload_keeps_frames_and_refuses_bad_configuration", door::reload),
         ("metrics_and_status_tell_what_happens", door::metrics_and_status),
         EVERY_OPENING,
