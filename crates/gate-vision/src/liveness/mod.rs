@@ -25,7 +25,7 @@ use gate_core::geometry::Rect;
 use gate_core::liveness::{PadLook, ScoreModel};
 use gate_core::picture::Rgb;
 use outline::Gradients;
-use patch::{AREA, Grid, Luma, Motion};
+use patch::{AREA, Grid, Luma, Motion, SIDE_PX};
 use std::collections::VecDeque;
 use std::path::Path;
 use surroundings::Watch;
@@ -160,7 +160,7 @@ impl Liveness {
         let Some((at_ms, luma)) = self.frames.back() else {
             return Ok(PadLook { score, outline: 0.0, surroundings: None });
         };
-        grid.fill(luma, &Motion::default(), &mut self.work, &mut self.grid);
+        grid.fill(luma, &Motion::default(), &(0..SIDE_PX), &mut self.work, &mut self.grid);
         let outline = outline::strength(&self.grid, &mut self.gradients);
         // The youngest frame that is old enough.
         let ages = EARLIER_MIN_MS..=EARLIER_MAX_MS;

@@ -54,30 +54,43 @@ fn quantised(gradient: f32) -> i8 {
 
 /// The lesser of the strongest upright lines on either side of the centre.
 fn on_both_sides(gradient: &[i8], range: (usize, usize)) -> f32 {
-    let strongest = |from: usize, to: usize| {
-        let lines = TILTS.iter().flat_map(|tilt| (from..to).map(move |across| line(gradient, across, *tilt)));
-        lines.fold(0.0f32, f32::max)
-    };
     let half = SIDE_PX / 2;
+    let strongest = |from: usize, to: usize| {
+        let of_tilt = |tilt: &f32| {
+            // For what this processor has beyond the least of its kind: half the time.
+            pulp::Arch::new().dispatch(
+                #[inline(always)]
+                || strongest(gradient, from, to, *tilt),
+            )
+        };
+        TILTS.iter().map(of_tilt).fold(0.0f32, f32::max)
+    };
     strongest(half - range.1, half - range.0).min(strongest(half + range.0, half + range.1))
 }
 
-/// Strength of the line of this tilt that crosses the face's level `across` pixels from the left.
-fn line(gradient: &[i8], across: usize, tilt: f32) -> f32 {
-    let half = SIDE_PX as i32 / 2;
+/// Strength of the strongest line of this tilt that crosses the face's level between these columns. All of them are followed
+/// at once: in each row they lie side by side. The rim, where they leave the grid, has no gradient.
+#[inline(always)]
+fn strongest(gradient: &[i8], from: usize, to: usize, tilt: f32) -> f32 {
+    let (mut sizes, mut senses) = ([0i16; SIDE_PX], [0i16; SIDE_PX]);
     // 16 bits of fraction: a step of a pixel each time needs no rounding of its own.
-    let step = (tilt * 65_536.0) as i32;
-    let mut place = ((across as i32) << 16) + 32_768 - step * REACH as i32;
-    let (mut size, mut sense) = (0i32, 0i32);
-    for along in half as usize - REACH..half as usize + REACH {
-        let x = (place >> 16).clamp(0, SIDE_PX as i32 - 1) as usize;
-        let g = i32::from(gradient[along * SIDE_PX + x]);
-        size += g.abs();
-        sense += g.signum();
+    let step = (tilt * 65_536.0) as isize;
+    let mut place = 32_768 - step * REACH as isize;
+    let half = SIDE_PX / 2;
+    for row in gradient.chunks_exact(SIDE_PX).skip(half - REACH).take(2 * REACH) {
+        let column = |across: usize| (across as isize + (place >> 16)).clamp(0, SIDE_PX as isize) as usize;
+        let (left, right) = (column(from), column(to));
+        let first = (left as isize - (place >> 16)) as usize;
+        let lines = sizes[first..].iter_mut().zip(&mut senses[first..]);
+        for (g, (size, sense)) in row[left..right].iter().zip(lines) {
+            *size += i16::from(*g).abs();
+            *sense += i16::from(*g > 0) - i16::from(*g < 0);
+        }
         place += step;
     }
     let n = (2 * REACH) as f32;
-    size as f32 / 8.0 / n * (sense as f32 / n).powi(2)
+    let strength = |(size, sense): (&i16, &i16)| f32::from(*size) / 8.0 / n * (f32::from(*sense) / n).powi(2);
+    sizes[from..to].iter().zip(&senses[from..to]).map(strength).fold(0.0, f32::max)
 }
 
 #[cfg(test)]
@@ -91,6 +104,47 @@ mod tests {
     fn scene(value: impl Fn(i32, i32) -> f32) -> Vec<f32> {
         let half = SIDE_PX as i32 / 2;
         (0..AREA).map(|i| value((i % SIDE_PX) as i32 - half, (i / SIDE_PX) as i32 - half)).collect()
+    }
+
+    /// The same, one line after the other, pixel by pixel.
+    fn line(gradient: &[i8], across: usize, tilt: f32) -> f32 {
+        let (mut size, mut sense) = (0i32, 0i32);
+        for along in 0..2 * REACH {
+            let step = (tilt * 65_536.0) as i32;
+            let right = ((along as i32 - REACH as i32) * step + 32_768) >> 16;
+            let x = (across as i32 + right).clamp(0, SIDE_PX as i32 - 1) as usize;
+            let g = i32::from(gradient[(SIDE_PX / 2 - REACH + along) * SIDE_PX + x]);
+            size += g.abs();
+            sense += g.signum();
+        }
+        let n = (2 * REACH) as f32;
+        size as f32 / 8.0 / n * (sense as f32 / n).powi(2)
+    }
+
+    #[test]
+    fn lines_that_are_followed_together_are_those_followed_alone() {
+        let mut state = 1u32;
+        let mut gradient: Vec<i8> = (0..AREA)
+            .map(|at| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let x = at % SIDE_PX;
+                // Strong upright lines among noise, and a rim without any.
+                let line = if x % 37 < 3 { 96 } else { 0 };
+                if (1..SIDE_PX - 1).contains(&x) {
+                    ((state >> 24) as i8 / 4).saturating_add(line).clamp(-96, 96)
+                } else {
+                    0
+                }
+            })
+            .collect();
+        gradient[SIDE_PX * SIDE_PX / 2 + 40..][..9].fill(-96);
+        for (from, to) in [(5, 66), (126, 187)] {
+            for tilt in TILTS {
+                let alone = (from..to).map(|across| line(&gradient, across, tilt)).fold(0.0f32, f32::max);
+                assert_eq!(strongest(&gradient, from, to, tilt), alone, "{from}..{to}, tilt {tilt}");
+                assert!(alone > 0.0);
+            }
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use gate_core::geometry::Rect;
 use gate_core::picture::Rgb;
+use std::ops::Range;
 
 /// Width of the face on the grid, pixels.
 pub(super) const FACE_PX: usize = 48;
@@ -115,27 +116,36 @@ impl Grid {
         luma.at(self.centre.0 + self.step * moved.0, self.centre.1 + self.step * moved.1)
     }
 
-    /// The whole grid, softened by a small binomial filter so that neither noise nor the raster shows.
-    pub fn fill(&self, luma: &Luma, motion: &Motion, work: &mut [f32], into: &mut [f32]) {
+    /// These rows of the grid, softened by a small binomial filter so that neither noise nor the raster shows.
+    pub fn fill(&self, luma: &Luma, motion: &Motion, rows: &Range<usize>, work: &mut [f32], into: &mut [f32]) {
+        // The filter needs a row more on either side.
+        let raw = rows.start.saturating_sub(1)..(rows.end + 1).min(SIDE_PX);
         if *motion == Motion::default() {
-            self.fill_unmoved(luma, into);
+            self.fill_unmoved(luma, &raw, into);
         } else {
-            for y in 0..SIDE_PX {
+            for y in raw.clone() {
                 for x in 0..SIDE_PX {
                     into[y * SIDE_PX + x] = self.sample(luma, motion, x, y);
                 }
             }
         }
-        soften(into, work);
+        let raw = raw.start * SIDE_PX..raw.end * SIDE_PX;
+        work[raw.clone()].copy_from_slice(&into[raw]);
+        // For what this processor has beyond the least of its kind.
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || soften(work, rows, into),
+        );
     }
 
     /// Without a motion the columns' places are the same in every row.
-    fn fill_unmoved(&self, luma: &Luma, into: &mut [f32]) {
+    fn fill_unmoved(&self, luma: &Luma, rows: &Range<usize>, into: &mut [f32]) {
         let place = |centre: f32, at: usize, side: usize| {
             Luma::between(centre + self.step * (at as f32 - SIDE_PX as f32 / 2.0), luma.scale, side)
         };
         let columns: [Option<(usize, f32)>; SIDE_PX] = std::array::from_fn(|x| place(self.centre.0, x, luma.width));
-        for (y, row) in into.chunks_exact_mut(SIDE_PX).enumerate() {
+        for y in rows.clone() {
+            let row = &mut into[y * SIDE_PX..(y + 1) * SIDE_PX];
             match place(self.centre.1, y, luma.height) {
                 Some(down) => {
                     for (value, across) in row.iter_mut().zip(&columns) {
@@ -148,20 +158,23 @@ impl Grid {
     }
 }
 
-/// A 3x3 binomial filter, in place; the grid's rim stays as it is, and so does what lies beyond the frame or at its edge,
-/// where a mixture would draw a line that is not there.
-fn soften(grid: &mut [f32], work: &mut [f32]) {
-    work.copy_from_slice(grid);
-    for y in 1..SIDE_PX - 1 {
-        let row = |y: usize| &work[y * SIDE_PX..(y + 1) * SIDE_PX];
-        let (above, here, below) = (row(y - 1), row(y), row(y + 1));
-        let into = &mut grid[y * SIDE_PX..(y + 1) * SIDE_PX];
-        for (x, into) in into.iter_mut().enumerate().take(SIDE_PX - 1).skip(1) {
-            let column = |x: usize| (above[x] + 2.0 * here[x] + below[x], above[x].min(here[x]).min(below[x]));
-            let ((left, low), (mid, lower), (right, lowest)) = (column(x - 1), column(x), column(x + 1));
-            if low.min(lower).min(lowest) >= 0.0 {
-                *into = (left + 2.0 * mid + right) / 16.0;
-            }
+/// A 3x3 binomial filter over these rows, from `grid` into the same grid at `into`. The grid's rim stays as it is, and so does what lies beyond
+/// the frame or at its edge, where a mixture would draw a line that is not there.
+#[inline(always)]
+fn soften(grid: &[f32], rows: &Range<usize>, into: &mut [f32]) {
+    let (mut sums, mut lows) = ([0.0f32; SIDE_PX], [0.0f32; SIDE_PX]);
+    for y in rows.start.max(1)..rows.end.min(SIDE_PX - 1) {
+        let (above, rest) = grid[(y - 1) * SIDE_PX..(y + 2) * SIDE_PX].split_at(SIDE_PX);
+        let (here, below) = rest.split_at(SIDE_PX);
+        for x in 0..SIDE_PX {
+            sums[x] = above[x] + 2.0 * here[x] + below[x];
+            lows[x] = above[x].min(here[x]).min(below[x]);
+        }
+        let into = &mut into[y * SIDE_PX..(y + 1) * SIDE_PX];
+        for x in 1..SIDE_PX - 1 {
+            let mixed = (sums[x - 1] + 2.0 * sums[x] + sums[x + 1]) / 16.0;
+            let is_inside = lows[x - 1].min(lows[x]).min(lows[x + 1]) >= 0.0;
+            into[x] = if is_inside { mixed } else { into[x] };
         }
     }
 }

@@ -9,6 +9,7 @@
 
 use super::patch::{AREA, Grid, Luma, Motion, SIDE_PX, place};
 use gate_core::liveness::Surroundings;
+use std::ops::Range;
 
 /// Steps of the search for the face's motion.
 const STEPS_MAX: usize = 8;
@@ -24,6 +25,11 @@ const SEEN_MIN: f32 = 0.02;
 pub(super) struct Watch {
     face: Vec<usize>,
     around: Vec<usize>,
+    /// The rows in which there are some of those around it.
+    rows: Range<usize>,
+    /// Of each pixel of the face: what its value changes by with a, b, dx and dy; and how far it is from what it should be.
+    slopes: Vec<[f32; 4]>,
+    errors: Vec<f32>,
     before: Vec<f32>,
     carried: Vec<f32>,
     work: Vec<f32>,
@@ -44,9 +50,15 @@ impl Watch {
             let head = (u / 0.95).powi(2) + ((v + 0.05) / 1.15).powi(2) < 1.0;
             !head && u.abs() < 1.7 && (-1.8..0.45).contains(&v)
         };
+        let (face, around) = (pixels(|u, v| u.abs() < 0.4 && v.abs() < 0.5), pixels(around));
+        // They come row by row.
+        let row = |at: Option<&usize>| at.map_or(0, |at| at / SIDE_PX);
         Self {
-            face: pixels(|u, v| u.abs() < 0.4 && v.abs() < 0.5),
-            around: pixels(around),
+            slopes: Vec::with_capacity(face.len()),
+            errors: Vec::with_capacity(face.len()),
+            rows: row(around.first())..row(around.last()) + 1,
+            face,
+            around,
             before: vec![0.0; AREA],
             carried: vec![0.0; AREA],
             work: vec![0.0; AREA],
@@ -56,12 +68,12 @@ impl Watch {
     /// Compares the surroundings now (`grid`, filled from `now`'s frame) with those of `earlier`; `None` when too little of
     /// them is inside the frame, or the face's motion cannot be found.
     pub fn compare(&mut self, grid: Grid, now: &[f32], earlier: &Luma) -> Option<Surroundings> {
-        grid.fill(earlier, &Motion::default(), &mut self.work, &mut self.before);
+        grid.fill(earlier, &Motion::default(), &self.rows, &mut self.work, &mut self.before);
         let motion = self.face_motion(grid, now, earlier)?;
         if motion.reach() < CARRIED_MIN {
             return Some(Surroundings::default());
         }
-        grid.fill(earlier, &motion, &mut self.work, &mut self.carried);
+        grid.fill(earlier, &motion, &self.rows, &mut self.work, &mut self.carried);
         let (mut seen, mut differ, mut still, mut carried) = (0u32, 0u32, 0.0f32, 0.0f32);
         for at in &self.around {
             let (n, b, c) = (now[*at], self.before[*at], self.carried[*at]);
@@ -84,18 +96,18 @@ impl Watch {
     }
 
     /// The motion that takes the face now back to where it was in `earlier`.
-    fn face_motion(&self, grid: Grid, now: &[f32], earlier: &Luma) -> Option<Motion> {
+    fn face_motion(&mut self, grid: Grid, now: &[f32], earlier: &Luma) -> Option<Motion> {
         let half = SIDE_PX as f32 / 2.0;
-        // Of each pixel: what its value changes by with a, b, dx and dy.
         let slope = |at: usize| {
             let (x, y) = ((at % SIDE_PX) as f32 - half, (at / SIDE_PX) as f32 - half);
             let gx = 0.5 * (now[at + 1] - now[at - 1]);
             let gy = 0.5 * (now[at + SIDE_PX] - now[at - SIDE_PX]);
             [gx * x + gy * y, gy * x - gx * y, gx, gy]
         };
+        self.slopes.clear();
+        self.slopes.extend(self.face.iter().map(|at| slope(*at)));
         let mut normal = [[0.0f32; 4]; 4];
-        for at in &self.face {
-            let s = slope(*at);
+        for s in &self.slopes {
             for (row, a) in normal.iter_mut().zip(s) {
                 row.iter_mut().zip(s).for_each(|(cell, b)| *cell += a * b);
             }
@@ -103,12 +115,14 @@ impl Watch {
         let mut motion = Motion::default();
         for _ in 0..STEPS_MAX {
             let error = |at: usize| grid.sample(earlier, &motion, at % SIDE_PX, at / SIDE_PX) - now[at];
-            let mean = self.face.iter().map(|at| error(*at)).sum::<f32>() / self.face.len() as f32;
+            self.errors.clear();
+            self.errors.extend(self.face.iter().map(|at| error(*at)));
+            let mean = self.errors.iter().sum::<f32>() / self.errors.len() as f32;
             let mut right = [0.0f32; 4];
-            for at in &self.face {
+            for (error, slope) in self.errors.iter().zip(&self.slopes) {
                 // The light may have changed: the mean is no motion.
-                let e = error(*at) - mean;
-                right.iter_mut().zip(slope(*at)).for_each(|(cell, s)| *cell -= s * e);
+                let e = error - mean;
+                right.iter_mut().zip(slope).for_each(|(cell, s)| *cell -= s * e);
             }
             let by = solve(normal, right)?;
             motion = Motion { a: motion.a + by[0], b: motion.b + by[1], dx: motion.dx + by[2], dy: motion.dy + by[3] };
