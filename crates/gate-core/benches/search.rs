@@ -5,7 +5,7 @@ use divan::{Bencher, black_box};
 use gate_core::codes::{self, Line};
 use gate_core::comparison::{Comparison, Head};
 use gate_core::decision::{Decider, FaceSighting, Identification, Lookup, Now, Sighting};
-use gate_core::gallery::Gallery;
+use gate_core::gallery::{self, Gallery};
 use gate_core::liveness::PadLook;
 use gate_core::person::{Access, PersonKey};
 use gate_core::policy::Policy;
@@ -55,6 +55,23 @@ fn search(bencher: Bencher, (people, dim): (usize, usize)) {
         let gallery = Gallery::new(dim, &references, &owners)?.with_codes(&codes);
         gallery.search(black_box(&probe), black_box(&Comparison::Distance))
     });
+}
+
+/// The same in parts, as the gate holds its people, so that a change loads one of them.
+#[divan::bench(args = GALLERIES)]
+fn search_in_parts(bencher: Bencher, (people, dim): (usize, usize)) {
+    const PART: usize = 4096;
+    let (references, owners, probe) = (vectors(1, dim, people), owners(people), vectors(2, dim, 1));
+    let packed: Vec<Vec<Line>> = references.chunks(PART * dim).map(|part| packed(dim, part)).collect();
+    let parts: Vec<Gallery<'_>> = references
+        .chunks(PART * dim)
+        .zip(owners.chunks(PART))
+        .zip(&packed)
+        .filter_map(|((references, owners), codes)| Some(Gallery::new(dim, references, owners)?.with_codes(codes)))
+        .collect();
+    bencher
+        .counter(ItemsCount::new(people))
+        .bench_local(|| gallery::search(parts.iter().copied(), black_box(&probe), black_box(&Comparison::Distance)));
 }
 
 /// The baseline: every reference compared in full.
