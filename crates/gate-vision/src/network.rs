@@ -84,22 +84,33 @@ pub(crate) fn failed(card: &Card, why: impl Into<String>) -> VisionError {
 /// Writes packed RGB rows of `width` pixels into three planes whose rows are `plane_width` apart, in the order and on the
 /// scale that `input` asks for. What of the planes no pixel is for stays as it is.
 pub(crate) fn write_planes(input: Input, rgb: &[u8], width: usize, planes: &mut [f32], plane_width: usize) {
-    // For what this processor has beyond the least of its kind: a fifth of the time.
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || write_rows(input, rgb, width, planes, plane_width),
-    );
+    pulp::Arch::new().dispatch(Rows { input, rgb, width, planes, plane_width });
 }
 
-#[inline(always)]
-fn write_rows(input: Input, rgb: &[u8], width: usize, planes: &mut [f32], plane_width: usize) {
-    let rows = rgb.chunks_exact(3 * width).zip(plane_rows(input, planes, plane_width));
-    for (row, [reds, greens, blues]) in rows {
-        let planes = reds.iter_mut().zip(greens).zip(blues);
-        for ([r, g, b], ((to_r, to_g), to_b)) in row.as_chunks::<3>().0.iter().zip(planes) {
-            *to_r = (f32::from(*r) - input.mean) * input.scale;
-            *to_g = (f32::from(*g) - input.mean) * input.scale;
-            *to_b = (f32::from(*b) - input.mean) * input.scale;
+/// The work of [`write_planes`], for what this processor has beyond the least of its kind. A closure would be compiled for the
+/// least: nothing makes the compiler put it into the function that is for more.
+struct Rows<'a> {
+    input: Input,
+    rgb: &'a [u8],
+    width: usize,
+    planes: &'a mut [f32],
+    plane_width: usize,
+}
+
+impl pulp::WithSimd for Rows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let Self { input, rgb, width, planes, plane_width } = self;
+        let rows = rgb.chunks_exact(3 * width).zip(plane_rows(input, planes, plane_width));
+        for (row, [reds, greens, blues]) in rows {
+            let planes = reds.iter_mut().zip(greens).zip(blues);
+            for ([r, g, b], ((to_r, to_g), to_b)) in row.as_chunks::<3>().0.iter().zip(planes) {
+                *to_r = (f32::from(*r) - input.mean) * input.scale;
+                *to_g = (f32::from(*g) - input.mean) * input.scale;
+                *to_b = (f32::from(*b) - input.mean) * input.scale;
+            }
         }
     }
 }
@@ -116,42 +127,62 @@ pub(crate) fn write_planes_shrunk(
     sums: &mut Vec<u16>,
 ) {
     sums.resize(3 * (width / factor) * factor, 0);
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || write_rows_shrunk(input, rgb, (width, factor), planes, plane_width, sums),
-    );
+    pulp::Arch::new().dispatch(ShrunkRows { input, rgb, width, factor, planes, plane_width, sums });
 }
 
-#[inline(always)]
-fn write_rows_shrunk(
+/// The work of [`write_planes_shrunk`].
+struct ShrunkRows<'a> {
     input: Input,
-    rgb: &[u8],
-    (width, factor): (usize, usize),
-    planes: &mut [f32],
+    rgb: &'a [u8],
+    width: usize,
+    factor: usize,
+    planes: &'a mut [f32],
     plane_width: usize,
-    sums: &mut [u16],
-) {
-    let scale = input.scale / (factor * factor) as f32;
-    let (offset, step) = (input.mean * input.scale, 3 * factor);
-    let bands = rgb.chunks_exact(3 * width * factor).zip(plane_rows(input, planes, plane_width));
-    for (band, [reds, greens, blues]) in bands {
-        // Down first: neighbours in memory, which is what vector registers like.
-        sums.fill(0);
-        for row in band.chunks_exact(3 * width) {
-            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += u16::from(*value));
-        }
-        let planes = reds.iter_mut().zip(greens).zip(blues);
-        for (pixels, ((to_r, to_g), to_b)) in sums.chunks_exact(step).zip(planes) {
-            let (mut r, mut g, mut b) = (0u32, 0u32, 0u32);
-            for pixel in pixels.as_chunks::<3>().0 {
-                r += u32::from(pixel[0]);
-                g += u32::from(pixel[1]);
-                b += u32::from(pixel[2]);
+    sums: &'a mut [u16],
+}
+
+impl pulp::WithSimd for ShrunkRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let Self { input, rgb, width, factor, planes, plane_width, sums } = self;
+        let scale = input.scale / (factor * factor) as f32;
+        let offset = input.mean * input.scale;
+        let bands = rgb.chunks_exact(3 * width * factor).zip(plane_rows(input, planes, plane_width));
+        for (band, row) in bands {
+            // Down first: neighbours in memory, which is what vector registers like.
+            sums.fill(0);
+            for row in band.chunks_exact(3 * width) {
+                for (sum, value) in sums.iter_mut().zip(row) {
+                    *sum += u16::from(*value);
+                }
             }
-            *to_r = r as f32 * scale - offset;
-            *to_g = g as f32 * scale - offset;
-            *to_b = b as f32 * scale - offset;
+            // A loop of its own for each usual factor: with a known one it needs no loop within.
+            match factor {
+                2 => mean_columns(2, sums, row, scale, offset),
+                3 => mean_columns(3, sums, row, scale, offset),
+                4 => mean_columns(4, sums, row, scale, offset),
+                _ => mean_columns(factor, sums, row, scale, offset),
+            }
         }
+    }
+}
+
+/// One row: of each `factor` columns' sums the value that the network sees.
+#[inline(always)]
+fn mean_columns(factor: usize, sums: &[u16], [reds, greens, blues]: [&mut [f32]; 3], scale: f32, offset: f32) {
+    let planes = reds.iter_mut().zip(greens).zip(blues);
+    for (pixels, ((to_r, to_g), to_b)) in sums.chunks_exact(3 * factor).zip(planes) {
+        let (mut r, mut g, mut b) = (0u32, 0u32, 0u32);
+        for pixel in pixels.as_chunks::<3>().0 {
+            r += u32::from(pixel[0]);
+            g += u32::from(pixel[1]);
+            b += u32::from(pixel[2]);
+        }
+        *to_r = r as f32 * scale - offset;
+        *to_g = g as f32 * scale - offset;
+        *to_b = b as f32 * scale - offset;
     }
 }
 

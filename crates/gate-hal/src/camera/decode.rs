@@ -99,31 +99,43 @@ pub(crate) fn decode(layout: &Layout, data: &[u8], frame: &mut Frame) -> Result<
         .get(..needed)
         .ok_or_else(|| format!("{} bytes of the {needed} that {width_px}x{height_px} {wire:?} needs", data.len()))?;
     let rgb = frame.reshape(width_px, height_px);
-    // The same loops for what this processor has beyond the least of its kind: half of a frame's time.
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || convert(wire, data, (stride, row), rgb, (width, height)),
-    );
+    pulp::Arch::new().dispatch(Convert { wire, data, rows: (stride, row), rgb, size: (width, height) });
     Ok(())
+}
+
+/// [`convert`] for what this processor has beyond the least of its kind. A closure would be compiled for the least: nothing makes
+/// the compiler put it into the function that is for more.
+struct Convert<'a> {
+    wire: Wire,
+    data: &'a [u8],
+    rows: (usize, usize),
+    rgb: &'a mut [u8],
+    size: (usize, usize),
+}
+
+impl pulp::WithSimd for Convert<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        convert(self.wire, self.data, self.rows, self.rgb, self.size);
+    }
 }
 
 /// Converts checked data of `stride` bytes from row to row, of which `row` count.
 #[inline(always)]
 fn convert(wire: Wire, data: &[u8], (stride, row): (usize, usize), rgb: &mut [u8], (width, height): (usize, usize)) {
-    let rows = data.chunks(stride).zip(rgb.chunks_exact_mut(width * 3));
-    match wire {
-        Wire::Yuyv => rows.for_each(|(from, to)| yuyv_row(&from[..row], to)),
-        Wire::Rgb => rows.for_each(|(from, to)| to.copy_from_slice(&from[..row])),
-        Wire::Bgr => rows.for_each(|(from, to)| bgr_row(&from[..row], to)),
-        Wire::Grey => rows.for_each(|(from, to)| grey_row(&from[..row], to)),
-        Wire::Nv12 => {
-            let (luma, chroma) = data.split_at(stride * height);
-            for (y, (from, to)) in luma.chunks(stride).zip(rgb.chunks_exact_mut(width * 3)).enumerate() {
-                let pairs = &chroma[y / 2 * stride..][..width.div_ceil(2) * 2];
-                nv12_row(&from[..width], pairs, to);
-            }
+    // Loops and no closures, for the same reason.
+    for (y, (from, to)) in data.chunks(stride).zip(rgb.chunks_exact_mut(width * 3)).enumerate() {
+        let from = &from[..row];
+        match wire {
+            Wire::Yuyv => yuyv_row(from, to),
+            Wire::Rgb => to.copy_from_slice(from),
+            Wire::Bgr => bgr_row(from, to),
+            Wire::Grey => grey_row(from, to),
+            Wire::Nv12 => nv12_row(from, &data[stride * (height + y / 2)..][..width.div_ceil(2) * 2], to),
+            Wire::Mjpg => {}
         }
-        Wire::Mjpg => {}
     }
 }
 
@@ -165,7 +177,9 @@ fn rest_to_rgb(pairs: impl Iterator<Item = [u8; 4]>, rgb: &mut [u8]) {
 fn yuyv_row(from: &[u8], to: &mut [u8]) {
     let (to_blocks, to_rest) = to.as_chunks_mut::<{ 6 * PAIRS }>();
     let (blocks, rest) = from.as_chunks::<4>().0.split_at(to_blocks.len() * PAIRS);
-    blocks.as_chunks::<PAIRS>().0.iter().zip(to_blocks).for_each(|(from, to)| pairs_to_rgb(from, to));
+    for (from, to) in blocks.as_chunks::<PAIRS>().0.iter().zip(to_blocks) {
+        pairs_to_rgb(from, to);
+    }
     rest_to_rgb(rest.iter().copied(), to_rest);
 }
 

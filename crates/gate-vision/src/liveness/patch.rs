@@ -131,11 +131,7 @@ impl Grid {
         }
         let raw = raw.start * SIDE_PX..raw.end * SIDE_PX;
         work[raw.clone()].copy_from_slice(&into[raw]);
-        // For what this processor has beyond the least of its kind.
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || soften(work, rows, into),
-        );
+        pulp::Arch::new().dispatch(Soften { grid: work, rows: rows.clone(), into });
     }
 
     /// Without a motion the columns' places are the same in every row.
@@ -158,23 +154,35 @@ impl Grid {
     }
 }
 
-/// A 3x3 binomial filter over these rows, from `grid` into the same grid at `into`. The grid's rim stays as it is, and so does what lies beyond
-/// the frame or at its edge, where a mixture would draw a line that is not there.
-#[inline(always)]
-fn soften(grid: &[f32], rows: &Range<usize>, into: &mut [f32]) {
-    let (mut sums, mut lows) = ([0.0f32; SIDE_PX], [0.0f32; SIDE_PX]);
-    for y in rows.start.max(1)..rows.end.min(SIDE_PX - 1) {
-        let (above, rest) = grid[(y - 1) * SIDE_PX..(y + 2) * SIDE_PX].split_at(SIDE_PX);
-        let (here, below) = rest.split_at(SIDE_PX);
-        for x in 0..SIDE_PX {
-            sums[x] = above[x] + 2.0 * here[x] + below[x];
-            lows[x] = above[x].min(here[x]).min(below[x]);
-        }
-        let into = &mut into[y * SIDE_PX..(y + 1) * SIDE_PX];
-        for x in 1..SIDE_PX - 1 {
-            let mixed = (sums[x - 1] + 2.0 * sums[x] + sums[x + 1]) / 16.0;
-            let is_inside = lows[x - 1].min(lows[x]).min(lows[x + 1]) >= 0.0;
-            into[x] = if is_inside { mixed } else { into[x] };
+/// A 3x3 binomial filter over these rows, from `grid` into the same grid at `into`, for what this processor has beyond the least
+/// of its kind. The grid's rim stays as it is, and so does what lies beyond the frame or at its edge, where a mixture would draw a
+/// line that is not there.
+struct Soften<'a> {
+    grid: &'a [f32],
+    rows: Range<usize>,
+    into: &'a mut [f32],
+}
+
+impl pulp::WithSimd for Soften<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let Self { grid, rows, into } = self;
+        let (mut sums, mut lows) = ([0.0f32; SIDE_PX], [0.0f32; SIDE_PX]);
+        for y in rows.start.max(1)..rows.end.min(SIDE_PX - 1) {
+            let (above, rest) = grid[(y - 1) * SIDE_PX..(y + 2) * SIDE_PX].split_at(SIDE_PX);
+            let (here, below) = rest.split_at(SIDE_PX);
+            for x in 0..SIDE_PX {
+                sums[x] = above[x] + 2.0 * here[x] + below[x];
+                lows[x] = above[x].min(here[x]).min(below[x]);
+            }
+            let into = &mut into[y * SIDE_PX..(y + 1) * SIDE_PX];
+            for x in 1..SIDE_PX - 1 {
+                let mixed = (sums[x - 1] + 2.0 * sums[x] + sums[x + 1]) / 16.0;
+                let is_inside = lows[x - 1].min(lows[x]).min(lows[x + 1]) >= 0.0;
+                into[x] = if is_inside { mixed } else { into[x] };
+            }
         }
     }
 }
