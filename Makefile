@@ -1,6 +1,6 @@
 # Thin: each target calls cargo or a script. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build lab demo test lint bench bench-peers bench-check bench-baseline check deb rig rig-pi clean
+.PHONY: help setup build lab demo test lint bench bench-peers bench-start bench-check bench-baseline check deb rig rig-pi clean
 FETCH = python3 scripts/fetch.py
 INSTALL = CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug --root target/tools
 DENY = target/tools/bin/cargo-deny
@@ -38,6 +38,9 @@ bench: build ## how long each stage takes on this machine, in the whole gate and
 
 bench-peers: build ## beside OpenCV, dlib, faiss, usearch and numpy, 10 minutes: table and docs/peers.svg (QUICK=1: a try)
 	python3 benches/peers/run.py $(if $(QUICK),--quick)
+
+bench-start: build ## start, memory and idling of the whole gate among 1,000 to 100,000 people, 2 minutes
+	python3 benches/start.py
 
 bench-check: ## fails when a kernel takes over 5 % more instructions than before; needs valgrind, no quiet machine
 	python3 benches/counts/check.py
