@@ -22,10 +22,10 @@ import subprocess
 import tempfile
 import time
 import tomllib
-import zlib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+PROGRAMS = ROOT / "target/release"
 PEOPLE = (1_000, 10_000, 100_000)
 STARTS = 3
 FPS = 15
@@ -35,7 +35,7 @@ WINDOW_S = 3
 TICKS_S = os.sysconf("SC_CLK_TCK")
 CONFIG = f"""
 [camera]
-source = "replay:wall"
+source = "replay:../wall"
 replay_fps = {FPS}.0
 replay_loop = true
 [relay]
@@ -56,8 +56,8 @@ class Running:
     """The daemon, stopped at the end."""
 
     def __init__(self, site):
-        self.log = open(site / "log", "w+")
-        command = [ROOT / "target/release/gate-daemon", "run", "--config", site / "gate.toml"]
+        self.log = open(site / "log", "w")
+        command = [PROGRAMS / "gate-daemon", "run", "--config", site / "gate.toml"]
         self.process = subprocess.Popen(command, cwd=site, stdout=self.log, stderr=subprocess.STDOUT)
 
     def __enter__(self):
@@ -99,27 +99,30 @@ class Running:
 def wall(folder):
     """Pictures of a grey wall by a camera with noise of a few grey levels."""
     folder.mkdir()
+    greys = bytes(118 + (byte & 3) for byte in range(256))
+    pixels = bytearray(640 * 480 * 3)
+    header = struct.pack("<2sIIIIiiHHIIiiII", b"BM", 54 + len(pixels), 0, 54, 40, 640, 480, 1, 24, 0, 0, 0, 0, 0, 0)
     for number in range(WALL_FRAMES):
-        rows = b"".join(b"\0" + bytes(118 + (byte & 3) for byte in random.randbytes(640)) for _ in range(480))
-        header = struct.pack(">IIBBBBB", 640, 480, 8, 0, 0, 0, 0)
-        chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b"")
-        (folder / f"{number:03}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+        pixels[0::3] = pixels[1::3] = pixels[2::3] = random.randbytes(640 * 480).translate(greys)
+        (folder / f"{number:03}.bmp").write_bytes(header + pixels)
 
 
-def chunk(name, data):
-    """Of a PNG."""
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+def told(command):
+    """What it prints."""
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Trouble(f"{' '.join(map(str, command))} failed:\n{done.stderr.strip()}")
+    return done.stdout
 
 
 def measured(site, people):
     """A row of the table."""
+    (site / "gate.toml").write_text(CONFIG)
     card = tomllib.loads((ROOT / "models/sface.toml").read_text())
     crowd = ["cargo", "run", "--quiet", "--release", "-p", "gate-store", "--example", "crowd", "--"]
-    crowd += [str(site), str(people), card["sha256"], str(card["encoding"]["dim"])]
-    subprocess.run(crowd, cwd=ROOT, check=True)
-    starts = [started(site, people) for _ in range(STARTS)]
-    ready = [start[0] for start in starts]
-    peak_mb, change_mb, change_s = (statistics.median(column) for column in list(zip(*starts))[1:])
+    told([*crowd, site, str(people), card["sha256"], str(card["encoding"]["dim"])])
+    ready, *others = zip(*(started(site, people) for _ in range(STARTS)))
+    peak_mb, change_mb, change_s = map(statistics.median, others)
     return f"{people:9,}  {min(ready):5} to {max(ready):3}  {peak_mb:9.0f}  {change_mb:9.1f}  {change_s:9.2f}"
 
 
@@ -140,29 +143,28 @@ def started(site, people):
 
 def change(site, what, people):
     """Of the one in the middle."""
-    command = [ROOT / "target/release/enroll-tool", "--config", site / "gate.toml", what, f"p{people // 2}"]
-    subprocess.run(command, cwd=site, check=True, capture_output=True)
+    told([PROGRAMS / "enroll-tool", "--config", site / "gate.toml", what, f"p{people // 2}"])
 
 
 def idle(site):
     """What share of a core the wall takes. Without reading its pictures, which cost more than a camera's frames."""
-    command = [ROOT / "target/release/gate-daemon", "bench", "--config", site / "gate.toml", "--replay", site / "wall"]
-    done = subprocess.run([*command, "--frames", "900", "--json"], cwd=site, check=True, capture_output=True)
-    return json.loads(done.stdout)["stages"]["frame"]["mean_ms"] * FPS / 1000
+    command = [PROGRAMS / "gate-daemon", "bench", "--config", site / "gate.toml", "--replay", site.parent / "wall"]
+    report = json.loads(told([*command, "--frames", "900", "--json"]))
+    return report["stages"]["frame"]["mean_ms"] * FPS / 1000
 
 
 def main():
-    if not (ROOT / "target/release/enroll-tool").is_file():
+    if not (PROGRAMS / "enroll-tool").is_file():
         raise Trouble("the programs are missing: run `make build` first")
     print("   people   ready, ms  memory, MB  change, MB  change, s of a processor")
-    for people in PEOPLE:
-        with tempfile.TemporaryDirectory(prefix="bench-start-") as name:
-            site = Path(name)
-            (site / "gate.toml").write_text(CONFIG)
-            wall(site / "wall")
+    with tempfile.TemporaryDirectory(prefix="bench-start-") as name:
+        wall(Path(name) / "wall")
+        for people in PEOPLE:
+            site = Path(name) / str(people)
+            site.mkdir()
             print(measured(site, people), flush=True)
-            if people == PEOPLE[-1]:
-                print(f"idle: at {FPS} frames a second, without taking them from a camera: {100 * idle(site):.2f} % of a core")
+        share = 100 * idle(site)
+    print(f"idle: at {FPS} frames a second, without taking them from a camera: {share:.2f} % of a core")
     print("three starts. ready: least and most, from the first instruction to the first frame; memory: the most until 3 s later;")
     print("change: what suspending one person takes more, for the moment, and of a processor, in the middle start")
 

@@ -5,6 +5,8 @@
 use gate_core::person::Access;
 use gate_store::{NewPerson, NewReference, SiteKey, Store};
 
+mod crowd;
+
 const DIM: usize = 128;
 const ENCODER: &str = "0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79";
 
@@ -12,38 +14,12 @@ fn main() {
     divan::main();
 }
 
-/// Unit vectors, each another.
-fn vector(index: usize) -> [f32; DIM] {
-    let mut vector = std::array::from_fn(|k| ((index * DIM + k) as f32 * 0.7).sin());
-    let norm = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
-    vector.iter_mut().for_each(|value| *value /= norm);
-    vector
-}
-
-fn reference(vector: &[f32]) -> NewReference<'_> {
-    NewReference { encoder_sha256: ENCODER, vector, picture: None }
-}
-
-#[allow(clippy::unwrap_used)] // a bench that cannot set itself up has nothing to measure
-fn filled(dir: &std::path::Path, people: usize) -> (Store, SiteKey) {
-    let key = SiteKey::generate().unwrap();
-    let mut store = Store::init(dir, &key).unwrap();
-    let vectors: Vec<_> = (0..people).map(vector).collect();
-    let ids: Vec<_> = (0..people).map(|index| format!("person-{index:05}")).collect();
-    let references: Vec<_> = vectors.iter().map(|vector| [reference(vector)]).collect();
-    let new = ids.iter().zip(&references).map(|(id, references)| {
-        (NewPerson { id, name: "Ana María Núñez", access: Access::default() }, references.as_slice())
-    });
-    store.add_people(new).unwrap();
-    (store, key)
-}
-
 /// What the daemon does at its start: open and load.
 #[divan::bench(args = [10_000, 100_000], sample_count = 20)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used)] // a bench that cannot set itself up has nothing to measure
 fn open_and_load(bencher: divan::Bencher<'_, '_>, people: usize) {
     let dir = tempfile::tempdir().unwrap();
-    let (_store, key) = filled(dir.path(), people);
+    let (_store, key) = crowd::store_of(people, dir.path(), ENCODER, DIM).unwrap();
     bencher.bench_local(|| {
         let gallery = Store::open_read_only(dir.path(), &key).unwrap().gallery(ENCODER, DIM).unwrap();
         assert_eq!(gallery.owners.len(), people);
@@ -57,11 +33,12 @@ fn open_and_load(bencher: divan::Bencher<'_, '_>, people: usize) {
 fn add_one_to_10_000(bencher: divan::Bencher<'_, '_>) {
     let dir = tempfile::tempdir().unwrap();
     let mut index = 10_000;
-    let (mut store, _key) = filled(dir.path(), index);
+    let (mut store, _key) = crowd::store_of(index, dir.path(), ENCODER, DIM).unwrap();
     bencher.bench_local(|| {
         index += 1;
         let new = NewPerson { id: &format!("new-{index}"), name: "Ben", access: Access::default() };
-        store.add_person(&new, &[reference(&vector(index))]).unwrap()
+        let vector = &crowd::direction(DIM).unwrap();
+        store.add_person(&new, &[NewReference { encoder_sha256: ENCODER, vector, picture: None }]).unwrap()
     });
 }
 
