@@ -35,8 +35,10 @@ pub enum Record<'a> {
         /// On = unlocked.
         on: bool,
     },
-    /// Too many presentation attacks: nobody is let in for a while, or the time is over.
+    /// Too many attempts with one person's face: that person is locked out for a while, or the time is over.
     Lockout {
+        /// The person's id.
+        person: &'a str,
         /// Whether it stands now.
         present: bool,
     },
@@ -129,18 +131,19 @@ impl EventLog {
                 Record::Refused { reason: reason.name(), person: person.and_then(id), track: track.0 }
             }
             Event::Relay { on } => Record::Relay { on },
-            Event::Lockout { present } => Record::Lockout { present },
+            Event::Lockout { person, present } => Record::Lockout { person: id(person).unwrap_or("?"), present },
             Event::Fault { fault, present } => Record::Fault { fault: fault.name(), present },
         };
         match &record {
             Record::Granted { person, track } => tracing::info!(person, track, "granted"),
             Record::Refused { reason, track, .. } => tracing::info!(reason, track, "refused"),
-            Record::Lockout { present: true } => {
+            Record::Lockout { person, present: true } => {
                 tracing::error!(
-                    "locked out: pictures of enrolled people were held up again and again; look who stands there"
+                    person,
+                    "locked out: somebody tries this person's face again and again; look who is at the gate"
                 );
             }
-            Record::Lockout { .. } => tracing::info!("the lock-out is over"),
+            Record::Lockout { person, .. } => tracing::info!(person, "the lock-out is over"),
             Record::Fault { fault, present: true } => tracing::error!(fault, "fault: the gate stays locked"),
             Record::Fault { fault, .. } => tracing::info!(fault, "fault is over"),
             other => tracing::debug!(?other, "event"),

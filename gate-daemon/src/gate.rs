@@ -119,13 +119,17 @@ impl Gate {
         // Only the nearest can be granted, so only that one is worth an encoding.
         if !sighting.glance && self.wants_nearest(&sighting, now) {
             let face = self.seen[0].face;
-            self.seen[0].sighting.lookup = self.identify(picture, &face, &mut watch)?;
+            let track = self.seen[0].sighting.track;
+            let (lookup, track) = self.identify(picture, &face, track, &mut watch)?;
+            self.seen[0].sighting.lookup = lookup;
+            self.seen[0].sighting.track = track;
             self.seen[0].sighting.pad = self.look_for_life(picture, &face.rect, now, &mut watch)?;
         }
         for place in 0..self.seen.len() {
             let Seen { face, sighting: seen, .. } = self.seen[place];
             self.seen[place].sighting.light = self.read_light(picture, &face, seen.track);
         }
+
         sighting.faces = self.seen.iter().map(|seen| seen.sighting).collect();
         let actions = self.decider.step(&sighting, now);
         for seen in &mut self.seen {
@@ -167,21 +171,32 @@ impl Gate {
         self.seen.first().is_some_and(|nearest| self.decider.wants(&nearest.sighting, sighting, now))
     }
 
-    /// Who is this?
-    fn identify(&mut self, picture: Rgb<'_>, face: &Face, watch: &mut Stopwatch) -> Result<Lookup> {
+    /// Who is this, and is it still the face that `track` is of?
+    fn identify(
+        &mut self,
+        picture: Rgb<'_>,
+        face: &Face,
+        track: TrackId,
+        watch: &mut Stopwatch,
+    ) -> Result<(Lookup, TrackId)> {
         let closer = self.vision.look_closer(picture, face).context("looking at a face")?;
         self.timings.detect += watch.lap();
         let is_cut = align(picture, &closer, &mut self.chip);
         self.timings.align += watch.lap();
         if !is_cut {
-            return Ok(Lookup::Unclear);
+            return Ok((Lookup::Unclear, track));
         }
+
         let probe = self.vision.encode_clear(&self.chip).context("encoding a face")?;
         self.timings.encode = watch.lap();
-        let Some(probe) = probe else { return Ok(Lookup::Unclear) };
+        let Some(probe) = probe else { return Ok((Lookup::Unclear, track)) };
+
         let lookup = self.members.look_up(probe);
+        let comparer = self.members.comparer();
+        let same_face_d2 = self.decider.policy().same_face_d2;
+        let track = self.tracker.confirm(track, &comparer.adapt(probe), &comparer.comparison(), same_face_d2);
         self.timings.search = watch.lap();
-        Ok(lookup)
+        Ok((lookup, track))
     }
 
     /// Is it live?
@@ -229,7 +244,7 @@ impl Gate {
 
     /// Puts another configuration in force, between two frames: its policy, and its people with their threshold.
     pub fn reconfigure(&mut self, site: &Site, members: Arc<Members>, now: Now) -> Actions {
-        let policy = site.policy(members.tau().d2, self.liveness.as_ref());
+        let policy = site.policy(&members, self.liveness.as_ref());
         self.tracker.set_lost_ms(policy.track_lost_ms);
         self.sampler = None;
         self.members = members;

@@ -60,7 +60,7 @@ pub struct Metrics {
     granted: AtomicU64,
     refused: [AtomicU64; Reason::COUNT],
     lockouts: AtomicU64,
-    locked_out: AtomicBool,
+    locked_out: AtomicU64,
     faults: [AtomicBool; Fault::ALL.len()],
     stages: [Latency; STAGES.len()],
     camera_up: AtomicBool,
@@ -87,7 +87,7 @@ impl Metrics {
             granted: AtomicU64::default(),
             refused: Default::default(),
             lockouts: AtomicU64::default(),
-            locked_out: AtomicBool::default(),
+            locked_out: AtomicU64::default(),
             faults: Default::default(),
             stages: Default::default(),
             camera_up: AtomicBool::default(),
@@ -143,9 +143,12 @@ impl Metrics {
                 self.relay_on.store(on, Relaxed);
                 self.pulses.fetch_add(u64::from(on), Relaxed);
             }
-            Event::Lockout { present } => {
-                self.locked_out.store(present, Relaxed);
-                self.lockouts.fetch_add(u64::from(present), Relaxed);
+            Event::Lockout { present: true, .. } => {
+                self.locked_out.fetch_add(1, Relaxed);
+                self.lockouts.fetch_add(1, Relaxed);
+            }
+            Event::Lockout { present: false, .. } => {
+                self.locked_out.fetch_sub(1, Relaxed);
             }
             Event::Fault { fault, present } => self.faults[fault as usize].store(present, Relaxed),
         }
@@ -211,7 +214,11 @@ impl Collector for Metrics {
             ("frames", "Frames that went the whole way.", self.frames.load(Relaxed)),
             ("frames_unreadable", "Frames that could not be read.", self.unreadable.load(Relaxed)),
             ("faces", "Faces found, each in each frame.", self.faces.load(Relaxed)),
-            ("lockouts", "Times that presentation attacks locked everybody out.", self.lockouts.load(Relaxed)),
+            (
+                "lockouts",
+                "Times that attempts with a person's face locked that person out.",
+                self.lockouts.load(Relaxed),
+            ),
             ("camera_lost", "Times that the camera was lost.", self.camera_lost.load(Relaxed)),
             ("pulses", "Times that the relay was switched on.", self.pulses.load(Relaxed)),
             ("watchdog_feeds", "Times that systemd heard that the loop is alive.", self.watchdog_feeds.load(Relaxed)),
@@ -225,7 +232,7 @@ impl Collector for Metrics {
         let gauges = [
             ("camera_up", "1 = frames come.", f64::from(u8::from(self.camera_up.load(Relaxed)))),
             ("relay_on", "1 = unlocked.", f64::from(u8::from(self.relay_on.load(Relaxed)))),
-            ("locked_out", "1 = nobody is let in for a while.", f64::from(u8::from(self.locked_out.load(Relaxed)))),
+            ("locked_out", "People who are locked out now.", self.locked_out.load(Relaxed) as f64),
             ("people", "People who can be recognised.", self.people.load(Relaxed) as f64),
             ("last_frame_age_seconds", "Time since the last frame, or since the start.", age_ms as f64 / 1e3),
             ("event_log_failing", "1 = events cannot be written.", f64::from(u8::from(self.log.is_failing()))),

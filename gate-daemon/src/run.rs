@@ -111,7 +111,7 @@ impl Daemon {
         if site.config.liveness.mode == LivenessMode::Off {
             tracing::warn!("[liveness] mode = \"off\": a photograph of an enrolled person opens the gate");
         }
-        let policy = site.policy(members.tau().d2, liveness.as_ref());
+        let policy = site.policy(&members, liveness.as_ref());
         let gate = Gate::new(vision, liveness, members, policy);
         let metrics = Arc::new(Metrics::new(provider, Arc::clone(events.health())));
         let scrape = serve_metrics(site, &metrics);

@@ -17,8 +17,8 @@ impl Status {
         let what = match event {
             Event::Granted { .. } => "granted".to_owned(),
             Event::Refused { reason, .. } => format!("refused {}", reason.name()),
-            Event::Lockout { present: true } => "locked out".to_owned(),
-            Event::Lockout { present: false } => "lock-out over".to_owned(),
+            Event::Lockout { present: true, .. } => "locked out".to_owned(),
+            Event::Lockout { present: false, .. } => "lock-out over".to_owned(),
             Event::Relay { .. } | Event::Fault { .. } => return,
         };
         self.last = Some((what, Instant::now()));

@@ -90,7 +90,7 @@ impl Event {
             "config" => &[("state", Value::is_string), ("detail", Value::is_string)],
             "gallery" => &[("people", Value::is_u64)],
             "fault" => &[("fault", Value::is_string), ("present", Value::is_boolean)],
-            "lockout" => &[("present", Value::is_boolean)],
+            "lockout" => &[("person", Value::is_string), ("present", Value::is_boolean)],
             other => panic!("an event of an unknown kind {other:?}: {}", self.0),
         };
         for (key, is_right) in keys {

@@ -11,6 +11,9 @@ use crate::{Config, Driver, LivenessMode};
 /// Highest BCM line on the header of a Raspberry Pi.
 const RPPAL_LINE_MAX: u32 = 27;
 
+/// Fewest frames of a challenge that can be answered (`LightPolicy::frames_min`).
+const CHALLENGE_FRAMES: u8 = 8;
+
 /// Every contradiction in a configuration whose values are each possible.
 pub(crate) fn check(config: &Config, table: &Spanned<DeTable<'_>>) -> Vec<Note> {
     let mut notes = Notes { table: table.get_ref(), notes: Vec::new() };
@@ -87,6 +90,15 @@ impl Notes<'_> {
             let message = "\"mode\" in [liveness] asks the lamp, and there is none: set \"line\" in [light], or take \
                            mode = \"passive\"";
             self.add("liveness", &["mode"], message.to_owned());
+        }
+        let is_asked = matches!(config.liveness.mode, LivenessMode::Active | LivenessMode::Both);
+        if is_asked && config.policy.agreeing_frames > CHALLENGE_FRAMES {
+            let message = format!(
+                "\"agreeing_frames\" in [policy] is {}: one challenge of the lamp must hold them all, and it has \
+                 {CHALLENGE_FRAMES} at least",
+                config.policy.agreeing_frames
+            );
+            self.add("policy", &["agreeing_frames"], message);
         }
         for (section, key, line) in taken {
             if relay.driver == Driver::Rppal && line > RPPAL_LINE_MAX {

@@ -362,13 +362,13 @@ pub struct Liveness {
     /// This site's own classifier, made by gate-lab calibrate-liveness.
     #[schemars(length(min = 1))]
     pub calibration: Option<PathBuf>,
-    /// So many attacks within attacks_window_ms lock everybody out; 0 never does.
+    /// So many attempts with one person's face lock that person out; 0 bounds no attempts.
     #[schemars(range(min = 0, max = 16))]
     pub attacks_max: u8,
-    /// Attacks longer ago no longer count, milliseconds.
+    /// One attempt is forgiven after so long, milliseconds.
     #[schemars(range(min = 1_000, max = 3_600_000))]
     pub attacks_window_ms: u32,
-    /// How long everybody is locked out then, milliseconds.
+    /// How long the first lock-out lasts, milliseconds; each further one twice as long, up to 8 times.
     #[schemars(range(min = 0, max = 3_600_000))]
     pub lockout_ms: u32,
 }
@@ -381,8 +381,8 @@ impl Default for Liveness {
             bpcer_target: 0.02,
             calibration: None,
             attacks_max: 3,
-            attacks_window_ms: 120_000,
-            lockout_ms: 60_000,
+            attacks_window_ms: 600_000,
+            lockout_ms: 30_000,
         }
     }
 }

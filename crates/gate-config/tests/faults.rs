@@ -107,6 +107,9 @@ fn keys_that_contradict_each_other_are_refused() {
     assert_eq!(faults("[relay]\ndriver = \"gpiocdev\"\nline = 144\n"), []);
     assert!(told("[lamps]\ngreen_line = 17\n").contains("line 17, which \"line\" in [relay] has already"));
     assert!(told("[lamps]\ngreen_line = 5\nred_line = 5\n").contains("which \"green_line\" in [lamps] has already"));
+    let asked = "[light]\nline = 22\n[liveness]\nmode = \"both\"\n[policy]\nagreeing_frames = ";
+    assert!(told(&format!("{asked}9\n")).contains("one challenge of the lamp must hold them all"));
+    assert_eq!(faults(&format!("{asked}8\n")), []);
     assert!(told("[relay]\ndriver = \"rppal\"\ntrace = \"t\"\n").contains("goes with driver \"simulated\" only"));
     assert!(told("[quality]\nmin_luma = 230\n").contains("must be less than \"max_luma\" (225)"));
     assert!(told("[enrol]\nmax_luma = 10\n").contains("\"min_luma\" in [enrol] (50)"));

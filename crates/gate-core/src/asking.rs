@@ -1,13 +1,17 @@
 //! Asks one face at a time for its answer to the lamp: when to begin, what to keep, when to judge.
 //!
 //! ```text
-//!            recognised, good            two frames seen in the dark           code and delay are over
+//!           compared, good             two frames seen in the dark            code and delay are over
 //!   Idle ─────────────────────▶ Waiting ───────────────────────────▶ Asking ─────────────────────────▶ judged, Idle
-//!     ▲                            │  the face is gone, or another one is   │
-//!     └────────────────────────────┴────────────────────────────────────────┘ lamp out
+//!     ▲                            │  the face is gone, not compared, not good enough: abandoned       │
+//!     └────────────────────────────┴────────────────────────────────────────────────────────────────────┘ lamp out
 //! ```
+//!
+//! A challenge belongs to one face. Each frame that is sampled for it is also compared, and all of them must show whom the
+//! first one showed: else the answer is unusable. That is found out at the end only, so the lamp tells nobody who is enrolled.
 
-use crate::light::{Answer, Challenge, Code, LightPolicy, LightSample};
+use crate::light::{Answer, Challenge, Code, LightPolicy, LightSample, Unusable, Verdict};
+use crate::person::PersonKey;
 use crate::track::TrackId;
 use heapless::Deque;
 
@@ -21,6 +25,10 @@ const BEFORE_MIN: usize = 2;
 struct Asked {
     track: TrackId,
     before: Deque<(u64, LightSample), BEFORE_MAX>,
+    /// When the first of the frames came that it rests on, and whom that one matched.
+    first: Option<(u64, Option<PersonKey>)>,
+    /// Whether all frames since have shown the same.
+    is_one_face: bool,
     /// The challenge and when its code began, monotonic milliseconds.
     running: Option<(Challenge, u64)>,
 }
@@ -38,7 +46,12 @@ pub(crate) enum Step {
     /// Play this code from now on.
     Begin(Code),
     /// The face has answered.
-    Answered(Answer),
+    Answered {
+        /// How.
+        verdict: Verdict,
+        /// When the face began to be watched for it, monotonic milliseconds.
+        began_ms: u64,
+    },
 }
 
 impl Asking {
@@ -55,7 +68,8 @@ impl Asking {
     /// Starts to watch this face, in the dark at first.
     pub(crate) fn watch(&mut self, track: TrackId) {
         if self.track() != Some(track) {
-            self.asked = Some(Asked { track, before: Deque::new(), running: None });
+            let asked = Asked { track, before: Deque::new(), first: None, is_one_face: true, running: None };
+            self.asked = Some(asked);
         }
     }
 
@@ -64,20 +78,33 @@ impl Asking {
         self.asked.take().is_some_and(|asked| asked.running.is_some())
     }
 
-    /// Takes in what one frame shows of the face that is asked. `random` is fresh.
-    pub(crate) fn take(&mut self, sample: LightSample, random: [u8; 8], now_ms: u64, policy: &LightPolicy) -> Step {
+    /// Takes in what one frame shows of the face that is asked, and whom the same frame matched. `random` is fresh.
+    pub(crate) fn take(
+        &mut self,
+        sample: LightSample,
+        person: Option<PersonKey>,
+        random: [u8; 8],
+        now_ms: u64,
+        policy: &LightPolicy,
+    ) -> Step {
         let Some(asked) = &mut self.asked else { return Step::Nothing };
-        if let Some((challenge, began_ms)) = &mut asked.running {
-            challenge.take(&since(sample, now_ms, *began_ms));
-            let over_ms = began_ms.saturating_add(u64::from(challenge.code().duration_ms()));
+        let (began_ms, first) = *asked.first.get_or_insert((now_ms, person));
+        asked.is_one_face &= first == person;
+
+        if let Some((challenge, played_ms)) = &mut asked.running {
+            challenge.take(&since(sample, now_ms, *played_ms));
+            let over_ms = played_ms.saturating_add(u64::from(challenge.code().duration_ms()));
             // The last frames show the code's end when the camera's delay is over.
             if now_ms < over_ms.saturating_add(u64::from(policy.latency_min_ms)) {
                 return Step::Nothing;
             }
-            let answer = challenge.finish(policy);
+            let Answer { verdict, .. } = challenge.finish(policy);
+            let is_mixed = verdict == Verdict::BonaFide && !asked.is_one_face;
+            let verdict = if is_mixed { Verdict::Unusable(Unusable::AnotherFace) } else { verdict };
             self.asked = None;
-            return Step::Answered(answer);
+            return Step::Answered { verdict, began_ms };
         }
+
         if asked.before.is_full() {
             asked.before.pop_front();
         }

@@ -1,10 +1,12 @@
 //! The decider: sightings in, actions out.
 //!
-//! A grant needs, on one live track: enough identifications that agree within a window, each near enough (tau) and
-//! clear of the second-best person (margin), with the average of all clear looks in that window near enough, too, on frames
-//! good enough to compare; the evidence asked for that the face is live; a person who may enter now, with nobody else in
-//! front; and the gate locked, without fault and not locked out. The frame that completes the evidence must itself be a
-//! match: a grant never rests on a face that has left.
+//! A grant needs, on one track without an interruption: enough identifications that agree within a window, each near enough
+//! (tau) and clear of the second-best person (margin), with the average of all clear looks in that window near enough, too,
+//! on frames good enough to compare; the evidence of life that is asked for, from these same frames; a person who may enter
+//! now and is not locked out, with nobody else in front; and the gate locked and without fault. The frame that completes the
+//! evidence must itself be a match that bears life: a grant never rests on a face that has left.
+//!
+//! Whoever is not let in has had a chance. Chances are counted and bounded: see [`crate::attempts`].
 //!
 //! Nothing here blocks, allocates, reads a clock or panics on input: time comes in, actions go out.
 
@@ -13,12 +15,13 @@ mod attention;
 pub use attention::SETTLED_LOOK_MS;
 
 use crate::asking::{Asking, Step};
-use crate::evidence::{Evidence, Verdict};
+use crate::attempts::{Attempts, Limits};
+use crate::evidence::{Evidence, LightAnswer, Verdict};
 use crate::gate::{Fault, Gate, State};
 use crate::light::{self, Code, LightSample};
-use crate::liveness::{PadLook, PadThresholds, PadVerdict};
+use crate::liveness::{PadLook, PadTest, PadThresholds, PadVerdict};
 use crate::person::{Access, PersonKey};
-use crate::policy::{PadMode, Policy, SeveralFaces};
+use crate::policy::{PadMode, PadPolicy, Policy, SeveralFaces};
 use crate::quality::Quality;
 use crate::reason::Reason;
 use crate::track::{FACES_MAX, TRACKS_MAX, TrackId};
@@ -33,14 +36,13 @@ const GLANCE_NEAR: f32 = 0.8;
 const GRANTS_MAX: usize = 16;
 /// How often a face is asked by the lamp before it is sent to the other reader.
 const LIGHT_TRIES_MAX: u8 = 3;
-/// For how long an answer to the lamp shows that a face is live, milliseconds: another one may be held up later.
+/// For how long an answer to the lamp holds, milliseconds, where the frames that follow show life by themselves. Where they
+/// are not asked to, it holds for the frame that completes it.
 const LIGHT_HOLDS_MS: u64 = 1_500;
-/// Most recent attacks remembered; the policy's `attacks_max` is cut to this.
-const ATTACKS_MAX: usize = 16;
 
-/// Most actions that one step can return: a refusal and a grant for each face, the relay, faults, a lock-out, the light
-/// and lamps.
-pub const ACTIONS_MAX: usize = 2 * FACES_MAX + 12;
+/// Most actions that one step can return: a refusal, a lock-out and a grant for each face and for each track that ends, the
+/// relay, faults, the light and lamps.
+pub const ACTIONS_MAX: usize = 3 * FACES_MAX + 3 * TRACKS_MAX + 12;
 
 /// Two clocks read together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,8 +130,10 @@ pub enum Event {
         /// On = the gate is unlocked.
         on: bool,
     },
-    /// Too many presentation attacks: nobody is let in from now on, or the time is over.
+    /// Too many attempts with this person's face: the person is locked out from now on, or no longer.
     Lockout {
+        /// Whose face was tried.
+        person: PersonKey,
         /// Whether it stands now.
         present: bool,
     },
@@ -172,9 +176,7 @@ pub struct Decider {
     /// Who was let in lately, and when.
     granted: Deque<(PersonKey, u64), GRANTS_MAX>,
     pad_thresholds: PadThresholds,
-    /// When somebody held up a picture, lately.
-    attacks_ms: Deque<u64, ATTACKS_MAX>,
-    locked_out_until_ms: Option<u64>,
+    attempts: Attempts,
     asking: Asking,
     seen_ms: Option<u64>,
     red_until_ms: u64,
@@ -192,8 +194,7 @@ impl Decider {
             policy,
             evidence: Vec::new(),
             granted: Deque::new(),
-            attacks_ms: Deque::new(),
-            locked_out_until_ms: None,
+            attempts: Attempts::default(),
             asking: Asking::default(),
             seen_ms: None,
             red_until_ms: 0,
@@ -255,20 +256,23 @@ impl Decider {
         let lost_ms = u64::from(self.policy.track_lost_ms);
         self.evidence.retain(|e| now.mono_ms.saturating_sub(e.seen_ms) <= lost_ms);
 
+        self.interrupt_absent(sighting, now, &mut actions);
+        // The answer to the lamp first: a grant rests on the frames of the challenge, the last of which is this one.
+        self.ask(sighting, now, &mut actions);
+
         let nearest_px = nearest_px(sighting);
         for face in &sighting.faces {
             let Some(verdict) = self.verdict(face, sighting, nearest_px) else {
                 // Still there, but behind somebody: the track lives on, its evidence starts afresh.
+                self.interrupt(face.track, now, &mut actions);
                 if let Some(evidence) = self.evidence.iter_mut().find(|e| e.track == face.track) {
                     evidence.seen_ms = now.mono_ms;
-                    evidence.forget();
                 }
                 continue;
             };
             self.weigh(face, verdict, now, !pulse_just_over, &mut actions);
             self.schedule(face.track, verdict, now);
         }
-        self.ask(sighting, now, &mut actions);
         self.outputs(now, &mut actions);
         actions
     }
@@ -281,9 +285,8 @@ impl Decider {
         if stalled {
             self.fault_into(Fault::Camera, &mut actions);
         }
-        if self.locked_out_until_ms.is_some_and(|until| now.mono_ms >= until) {
-            self.locked_out_until_ms = None;
-            log(&mut actions, Event::Lockout { present: false });
+        while let Some(person) = self.attempts.next_over(now.mono_ms) {
+            log(&mut actions, Event::Lockout { person, present: false });
         }
         self.outputs(now, &mut actions);
         actions
@@ -329,7 +332,7 @@ impl Decider {
             .filter(|_| !self.gate.has(Fault::Camera))
             .map(|t| t.saturating_add(u64::from(self.policy.stall_ms) + 1));
         let sign = self.lamps.1.then_some(self.red_until_ms).filter(|_| self.gate.state() != State::Faulted);
-        [self.gate.deadline_ms(), stall, sign, self.locked_out_until_ms].into_iter().flatten().min()
+        [self.gate.deadline_ms(), stall, sign, self.attempts.deadline_ms()].into_iter().flatten().min()
     }
 
     /// What this frame says about one face; `None` when the face does not count (somebody behind the nearest).
@@ -370,24 +373,77 @@ impl Decider {
         }
     }
 
+    /// Ends the evidence of every track whose face this frame does not show: a gap is an interruption.
+    fn interrupt_absent(&mut self, sighting: &Sighting, now: Now, actions: &mut Actions) {
+        for place in 0..self.evidence.len() {
+            let track = self.evidence[place].track;
+            if sighting.faces.iter().all(|face| face.track != track) {
+                self.interrupt(track, now, actions);
+            }
+        }
+    }
+
+    /// What this track has shown so far counts for nothing any more; a chance that was not used up is one all the same.
+    fn interrupt(&mut self, track: TrackId, now: Now, actions: &mut Actions) {
+        if self.asking.track() == Some(track) {
+            self.abandon(now, actions);
+        }
+        let Some(evidence) = self.evidence.iter_mut().find(|e| e.track == track) else { return };
+        let claim = evidence.claim();
+        let model = &self.policy.liveness.model;
+        // A face that looks live by then is somebody who walked past, and whoever was let in just now may go.
+        let was_judged = self.policy.liveness.mode.is_passive()
+            && evidence.pad.verdict() != Some(PadVerdict::BonaFide)
+            && evidence.pad.llr(model) < self.pad_thresholds.accept;
+        let is_told = evidence.was_reported(Reason::PresentationAttack) || evidence.is_exposed;
+        evidence.forget();
+
+        let is_known = |person: &PersonKey| self.granted.iter().any(|(granted, _)| granted == person);
+        if let Some(person) = claim.filter(|person| was_judged && !is_told && !is_known(person)) {
+            self.expose(Some(person), now, actions);
+        }
+    }
+
     /// Adds one verdict to its track's evidence and acts on what it then shows.
     fn weigh(&mut self, face: &FaceSighting, verdict: Verdict, now: Now, may_open: bool, actions: &mut Actions) {
         let track = face.track;
-        let (window_ms, refuse_after_ms) = (self.policy.window_ms, self.policy.refuse_after_ms);
-        let (pad_model, pad_thresholds) = (self.policy.liveness.model, self.pad_thresholds);
+        let Policy { agreeing_frames, tau, window_ms, refuse_after_ms, .. } = self.policy;
+        let (mode, model, thresholds) = (self.policy.liveness.mode, self.policy.liveness.model, self.pad_thresholds);
+        if let Verdict::Match(person, ..) = verdict {
+            let is_another = |e: &Evidence| e.track == track && e.claim().is_some_and(|claim| claim != person);
+            if self.evidence.iter().any(is_another) {
+                self.interrupt(track, now, actions);
+            }
+        }
+
         let Some(evidence) = evidence_of(&mut self.evidence, track, now.mono_ms) else { return };
-        evidence.take(verdict, now.mono_ms, window_ms);
-        if let (Verdict::Match(..) | Verdict::NoMatch(..), Some(look)) = (verdict, face.pad) {
-            evidence.pad.take(look, now.mono_ms, &pad_model, &pad_thresholds);
+        let bears_life = |look: PadLook| PadTest::bears_life(&look, &model, &thresholds);
+        evidence.take(verdict, !mode.is_passive() || face.pad.is_some_and(bears_life), now.mono_ms, window_ms);
+        match (verdict, face.pad) {
+            (Verdict::Match(..), Some(look)) => evidence.pad.take(look, now.mono_ms, &model, &thresholds),
+            (Verdict::NoMatch(..), Some(look)) => evidence.pad.take_against(look, now.mono_ms, &model, &thresholds),
+            _ => None,
+        };
+        let (is_compared, is_recognised) =
+            (evidence.is_compared(agreeing_frames), evidence.is_recognised(agreeing_frames, tau));
+        let standing = evidence.standing(now.mono_ms, refuse_after_ms);
+
+        // Whoever is compared is asked, enrolled or not: the lamp must not tell who is.
+        if mode.is_active() && is_compared && matches!(verdict, Verdict::Match(..) | Verdict::NoMatch(..)) {
+            self.begin_asking(track, now);
         }
         if let Verdict::Match(person, access, _) = verdict {
-            if evidence.complete(self.policy.agreeing_frames, self.policy.tau) {
+            if is_recognised {
                 self.recognised(track, person, access, now, may_open, actions);
             }
             return;
         }
-        if let Some(reason) = evidence.standing(now.mono_ms, refuse_after_ms) {
-            self.refuse(track, reason, None, now, actions);
+        // A refusal waits for the end of the challenge, as it does for somebody who is enrolled.
+        if let Some(reason) = standing.filter(|_| self.asking.track() != Some(track)) {
+            let news = self.refuse(track, reason, None, now, actions);
+            if news && reason == Reason::Unknown {
+                self.expose(None, now, actions);
+            }
         }
     }
 
@@ -401,29 +457,28 @@ impl Decider {
         may_open: bool,
         actions: &mut Actions,
     ) {
-        let liveness = self.liveness(track, now.mono_ms);
-        if liveness == Some(PadVerdict::Attack) {
-            return self.attacked(track, Reason::PresentationAttack, Some(person), now, actions);
+        match self.liveness(track, now.mono_ms) {
+            Some(PadVerdict::BonaFide) => {}
+            Some(PadVerdict::Attack) => return self.attacked(track, person, now, actions),
+            None => return self.tell_unproven(track, now, actions),
         }
-        if self.locked_out_until_ms.is_some() {
+        if self.attempts.is_locked_out(person) {
             self.refuse(track, Reason::LockedOut, None, now, actions);
-            return;
-        }
-        let rested = self.granted.iter().all(|(p, _)| *p != person);
-        if liveness != Some(PadVerdict::BonaFide) {
-            // Whoever was just let in need not be asked again.
-            if self.policy.liveness.mode.is_active() && rested {
-                self.begin_asking(track, now, actions);
-            }
             return;
         }
         if let Some(reason) = access.refusal(now.wall_ms) {
             self.refuse(track, reason, Some(person), now, actions);
             return;
         }
-        if rested && may_open && self.gate.grant(now.mono_ms) {
+
+        let is_rested = self.granted.iter().all(|(p, _)| *p != person);
+        if !is_rested || !may_open || self.attempts.is_pausing(now.mono_ms) || !self.bears_grant(track) {
+            return;
+        }
+        if self.gate.grant(now.mono_ms) {
             // A grant uses the evidence up: the next one needs its own.
             self.evidence.iter_mut().filter(|e| e.track == track).for_each(Evidence::forget);
+            self.attempts.let_in(person);
             if self.granted.is_full() {
                 self.granted.pop_front();
             }
@@ -435,14 +490,26 @@ impl Decider {
         }
     }
 
+    /// Whether the frames that a grant would rest on bear identity and life, each of them.
+    fn bears_grant(&self, track: TrackId) -> bool {
+        let Some(evidence) = self.evidence.iter().find(|e| e.track == track) else { return false };
+        let since_ms = match (self.policy.liveness.mode.is_active(), evidence.light) {
+            (false, _) => 0,
+            (true, Some(answer)) => answer.began_ms,
+            (true, None) => return false,
+        };
+        evidence.bears_grant(self.policy.agreeing_frames, since_ms)
+    }
+
     /// Whether this track's face is live, by all the evidence that the policy asks for; `None` = not decided yet.
     fn liveness(&self, track: TrackId, now_ms: u64) -> Option<PadVerdict> {
         let evidence = self.evidence.iter().find(|e| e.track == track)?;
-        match self.policy.liveness.mode {
+        let mode = self.policy.liveness.mode;
+        match mode {
             PadMode::Off => Some(PadVerdict::BonaFide),
             PadMode::Passive => evidence.pad.verdict(),
-            PadMode::Active => answered(evidence, now_ms),
-            PadMode::Both => match (evidence.pad.verdict(), answered(evidence, now_ms)) {
+            PadMode::Active => answered(evidence, mode, now_ms),
+            PadMode::Both => match (evidence.pad.verdict(), answered(evidence, mode, now_ms)) {
                 (Some(PadVerdict::Attack), _) | (_, Some(PadVerdict::Attack)) => Some(PadVerdict::Attack),
                 (Some(PadVerdict::BonaFide), Some(PadVerdict::BonaFide)) => Some(PadVerdict::BonaFide),
                 _ => None,
@@ -460,72 +527,110 @@ impl Decider {
     #[must_use]
     pub fn is_attack(&self, track: TrackId) -> bool {
         let attack = |e: &Evidence| {
-            let by_light = e.light.is_some_and(|(verdict, _)| verdict == PadVerdict::Attack);
+            let by_light = e.light.is_some_and(|answer| answer.verdict == PadVerdict::Attack);
             by_light || e.pad.verdict() == Some(PadVerdict::Attack)
         };
         self.policy.liveness.mode != PadMode::Off && self.evidence.iter().any(|e| e.track == track && attack(e))
     }
 
     /// Asks this face, if nobody is asked already, it was not asked too often, and its answer is not there.
-    fn begin_asking(&mut self, track: TrackId, now: Now, actions: &mut Actions) {
+    fn begin_asking(&mut self, track: TrackId, now: Now) {
         let Some(evidence) = self.evidence.iter().find(|e| e.track == track) else { return };
-        if answered(evidence, now.mono_ms).is_some() || self.asking.is_playing() || self.gate.state() != State::Locked {
-            return;
+        let mode = self.policy.liveness.mode;
+        let claim = evidence.claim();
+        let is_settled = match claim {
+            Some(person) => self.granted.iter().any(|(granted, _)| *granted == person),
+            // A stranger is asked as anybody is, and once.
+            None => evidence.light.is_some(),
+        };
+        let may_ask = self.gate.state() == State::Locked
+            && !self.asking.is_playing()
+            && evidence.light_tries < LIGHT_TRIES_MAX
+            && answered(evidence, mode, now.mono_ms).is_none();
+        if may_ask && !is_settled {
+            self.asking.watch(track);
         }
-        if evidence.light_tries >= LIGHT_TRIES_MAX {
-            // Each try is a chance for a picture, too: so it counts as one.
-            return self.attacked(track, Reason::Unproven, None, now, actions);
-        }
-        self.asking.watch(track);
     }
 
     /// Leads the lamp: takes in what the asked face shows, and judges it when the code is over.
     fn ask(&mut self, sighting: &Sighting, now: Now, actions: &mut Actions) {
         let Some(track) = self.asking.track() else { return };
-        let face = sighting.faces.iter().find(|face| face.track == track);
-        let Some(sample) = face.and_then(|face| face.light) else {
-            // Without the face there is nothing to ask. One frame may lack it; a code with a gap answers nothing.
-            if (face.is_none() || self.gate.state() != State::Locked) && self.asking.stop() {
-                push(actions, Action::Light(None));
-            }
-            return;
+        let nearest_px = nearest_px(sighting);
+        let shown = sighting.faces.iter().find(|face| face.track == track).and_then(|face| {
+            let person = match self.verdict(face, sighting, nearest_px)? {
+                Verdict::Match(person, ..) => Some(person),
+                Verdict::NoMatch(..) => None,
+                Verdict::Hindered(_) | Verdict::Silent => return None,
+            };
+            Some((face.light?, person))
+        });
+        let Some((sample, person)) = shown.filter(|_| self.gate.state() == State::Locked) else {
+            // A frame in which the face was not compared, or not good enough for that, could have shown anybody's.
+            return self.abandon(now, actions);
         };
+
         let policy = self.policy.liveness.light;
-        match self.asking.take(sample, sighting.random, now.mono_ms, &policy) {
-            Step::Nothing => {}
-            Step::Begin(code) => push(actions, Action::Light(Some(code))),
-            Step::Answered(answer) => {
-                let Some(evidence) = self.evidence.iter_mut().find(|e| e.track == track) else { return };
-                match answer.verdict {
-                    light::Verdict::BonaFide => evidence.light = Some((PadVerdict::BonaFide, now.mono_ms)),
-                    light::Verdict::Attack(_) => evidence.light = Some((PadVerdict::Attack, now.mono_ms)),
-                    light::Verdict::Unusable(_) => evidence.light_tries = evidence.light_tries.saturating_add(1),
-                }
+        let step = self.asking.take(sample, person, sighting.random, now.mono_ms, &policy);
+        let (verdict, began_ms) = match step {
+            Step::Nothing => return,
+            Step::Begin(code) => return push(actions, Action::Light(Some(code))),
+            Step::Answered { verdict, began_ms } => (verdict, began_ms),
+        };
+        let Some(evidence) = self.evidence.iter_mut().find(|e| e.track == track) else { return };
+        let answer = |verdict| LightAnswer { verdict, person, began_ms, at_ms: now.mono_ms };
+        match verdict {
+            light::Verdict::BonaFide => evidence.light = Some(answer(PadVerdict::BonaFide)),
+            light::Verdict::Attack(_) => evidence.light = Some(answer(PadVerdict::Attack)),
+            light::Verdict::Unusable(_) => self.count_try(track, now, actions),
+        }
+    }
+
+    /// Asks nobody any more. Once the lamp has played, that counts as a try.
+    fn abandon(&mut self, now: Now, actions: &mut Actions) {
+        let track = self.asking.track();
+        if self.asking.stop() {
+            push(actions, Action::Light(None));
+            if let Some(track) = track {
+                self.count_try(track, now, actions);
             }
         }
     }
 
-    /// Liveness refuses this face, once for each track. Too many of that lock everybody out for a while.
-    fn attacked(&mut self, track: TrackId, reason: Reason, person: Option<PersonKey>, now: Now, actions: &mut Actions) {
-        if !self.refuse(track, reason, person, now, actions) {
-            return;
+    /// A challenge without an answer: a chance that was had.
+    fn count_try(&mut self, track: TrackId, now: Now, actions: &mut Actions) {
+        let Some(evidence) = self.evidence.iter_mut().find(|e| e.track == track) else { return };
+        evidence.light_tries = evidence.light_tries.saturating_add(1);
+        evidence.is_exposed = true;
+        let claim = evidence.claim();
+        self.expose(claim, now, actions);
+    }
+
+    /// Whoever was asked by the lamp too often is sent to the other reader.
+    fn tell_unproven(&mut self, track: TrackId, now: Now, actions: &mut Actions) {
+        let is_spent = |e: &Evidence| e.track == track && e.light_tries >= LIGHT_TRIES_MAX;
+        if self.policy.liveness.mode.is_active() && self.evidence.iter().any(is_spent) {
+            self.refuse(track, Reason::Unproven, None, now, actions);
         }
-        let policy = self.policy.liveness;
-        let window_ms = u64::from(policy.attacks_window_ms);
-        while self.attacks_ms.is_full()
-            || self.attacks_ms.front().is_some_and(|t| now.mono_ms.saturating_sub(*t) > window_ms)
-        {
-            self.attacks_ms.pop_front();
+    }
+
+    /// A picture of this person: refused, once for each track.
+    fn attacked(&mut self, track: TrackId, person: PersonKey, now: Now, actions: &mut Actions) {
+        if self.refuse(track, Reason::PresentationAttack, Some(person), now, actions) {
+            self.expose(Some(person), now, actions);
         }
-        // There is room: one was just removed if it was full.
-        let _ = self.attacks_ms.push_back(now.mono_ms);
-        let attacks_max = usize::from(policy.attacks_max).min(ATTACKS_MAX);
-        let too_many = attacks_max > 0 && self.attacks_ms.len() >= attacks_max;
-        // Attacks while locked out do not make it longer: whoever stands before the gate must not be able to close it for good.
-        if too_many && policy.lockout_ms > 0 && self.locked_out_until_ms.is_none() {
-            self.attacks_ms.clear();
-            self.locked_out_until_ms = Some(now.mono_ms.saturating_add(u64::from(policy.lockout_ms)));
-            log(actions, Event::Lockout { present: true });
+    }
+
+    /// Counts a chance that somebody had with this person's face, or with nobody's.
+    fn expose(&mut self, person: Option<PersonKey>, now: Now, actions: &mut Actions) {
+        let PadPolicy { attacks_max, attacks_window_ms, lockout_ms, .. } = self.policy.liveness;
+        let limits = Limits {
+            exposures_max: attacks_max,
+            forgive_ms: u64::from(attacks_window_ms),
+            lockout_ms: u64::from(lockout_ms),
+        };
+        let outcome = self.attempts.expose(person, now.mono_ms, &limits);
+        if let Some(person) = outcome.locked_out {
+            log(actions, Event::Lockout { person, present: true });
         }
     }
 
@@ -589,12 +694,15 @@ fn nearest_px(sighting: &Sighting) -> f32 {
     sighting.faces.iter().map(|f| f.quality.face_px).fold(0.0f32, f32::max)
 }
 
-/// What the answer to the lamp shows now.
-fn answered(evidence: &Evidence, now_ms: u64) -> Option<PadVerdict> {
-    let holds = |(verdict, at_ms): &(PadVerdict, u64)| {
-        *verdict == PadVerdict::Attack || now_ms.saturating_sub(*at_ms) <= LIGHT_HOLDS_MS
+/// What the answer to the lamp shows now of the person whom the track is taken for. Somebody else's answer shows nothing.
+fn answered(evidence: &Evidence, mode: PadMode, now_ms: u64) -> Option<PadVerdict> {
+    let holds_ms = if mode.is_passive() { LIGHT_HOLDS_MS } else { 0 };
+    let is_theirs = |answer: &LightAnswer| answer.person.is_some() && answer.person == evidence.claim();
+    let holds = |answer: &LightAnswer| {
+        let is_fresh = now_ms.saturating_sub(answer.at_ms) <= holds_ms;
+        answer.verdict == PadVerdict::Attack || (is_fresh && is_theirs(answer))
     };
-    evidence.light.filter(holds).map(|(verdict, _)| verdict)
+    evidence.light.filter(holds).map(|answer| answer.verdict)
 }
 
 /// The evidence of `track`, begun if it is new. When all places are taken the one not seen for longest gives way.

@@ -16,6 +16,7 @@
 extern crate std;
 
 mod asking;
+mod attempts;
 pub mod codes;
 pub mod comparison;
 pub mod decision;

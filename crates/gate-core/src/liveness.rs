@@ -4,6 +4,7 @@
 //!  one frame: PadLook ── score ────────┐   mean over the window, with a clip effect   ┐
 //!                     ── outline ──────┼─▶ mean over the window, bounded              ├─▶ sum = LLR
 //!                     ── surroundings ─┘   ratio over the window, bounded             ┘     │
+//!       the lower of the LLRs of all looks and of those that may speak for the person
 //!       LLR >= accept: BonaFide · LLR <= reject: Attack · at the deadline: BonaFide if LLR >= decide, else Attack
 //! ```
 //!
@@ -153,16 +154,28 @@ pub enum PadVerdict {
     Attack,
 }
 
+/// One look, as it is kept.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    at_ms: u64,
+    look: PadLook,
+    /// Whether the frame showed the person who is to be let in: only such a look counts for life.
+    may_count_for: bool,
+}
+
 /// The test over one track.
+///
+/// Every look counts against life. For life counts only a look at a frame that matched the person in question.
 #[derive(Clone, Debug, Default)]
 pub struct PadTest {
-    looks: Deque<(u64, PadLook), LOOKS_MAX>,
+    looks: Deque<Taken, LOOKS_MAX>,
+    /// When the first look came that may count for life.
     began_ms: Option<u64>,
     verdict: Option<PadVerdict>,
 }
 
 impl PadTest {
-    /// Takes in one look and says where the test stands: `None` = not decided yet.
+    /// Takes in a look at a frame that matched the person and says where the test stands: `None` = not decided yet.
     ///
     /// A look that is not a number says nothing and is left out. A verdict of bona fide holds only while the looks of the
     /// window bear it; an attack stays one.
@@ -173,29 +186,51 @@ impl PadTest {
         model: &ScoreModel,
         thresholds: &PadThresholds,
     ) -> Option<PadVerdict> {
-        if !look.score.is_finite() {
+        self.weigh(Taken { at_ms: now_ms, look, may_count_for: true }, model, thresholds)
+    }
+
+    /// The same for a look at a frame that did not match the person: it can only count against life.
+    pub fn take_against(
+        &mut self,
+        look: PadLook,
+        now_ms: u64,
+        model: &ScoreModel,
+        thresholds: &PadThresholds,
+    ) -> Option<PadVerdict> {
+        self.weigh(Taken { at_ms: now_ms, look, may_count_for: false }, model, thresholds)
+    }
+
+    fn weigh(&mut self, taken: Taken, model: &ScoreModel, thresholds: &PadThresholds) -> Option<PadVerdict> {
+        if !taken.look.score.is_finite() {
             return self.verdict;
         }
-        while self.looks.front().is_some_and(|(t, _)| now_ms.saturating_sub(*t) > WINDOW_MS) {
+        let now_ms = taken.at_ms;
+        while self.looks.front().is_some_and(|kept| now_ms.saturating_sub(kept.at_ms) > WINDOW_MS) {
             self.looks.pop_front();
         }
         if self.looks.is_empty() {
             // After a gap nothing is left of what was seen before it.
-            self.began_ms = Some(now_ms);
-            self.verdict = self.verdict.filter(|v| *v == PadVerdict::Attack);
+            self.forget();
         }
         if self.looks.is_full() {
             self.looks.pop_front();
         }
         // There is room: one was just removed if it was full.
-        let _ = self.looks.push_back((now_ms, look));
+        let _ = self.looks.push_back(taken);
+        if taken.may_count_for && self.began_ms.is_none() {
+            self.began_ms = Some(now_ms);
+        }
         if self.verdict == Some(PadVerdict::Attack) || self.looks.len() < LOOKS_MIN {
             return self.verdict;
         }
+
         let llr = self.llr(model);
+        let speaking = self.looks.iter().filter(|kept| kept.may_count_for).count();
         let due = self.began_ms.is_some_and(|began| now_ms.saturating_sub(began) >= DEADLINE_MS);
         self.verdict = if llr <= thresholds.reject {
             Some(PadVerdict::Attack)
+        } else if speaking < LOOKS_MIN {
+            None
         } else if llr >= thresholds.accept || (due && llr >= thresholds.decide) {
             Some(PadVerdict::BonaFide)
         } else if due && self.verdict.is_none() {
@@ -218,46 +253,43 @@ impl PadTest {
         self.verdict
     }
 
-    /// Log-likelihood ratio (bona fide over attack) of the looks in the window; 0 without looks. Never leaves the machine.
+    /// Whether one look by itself does not speak against life: a grant rests only on frames that bear this.
     #[must_use]
-    pub fn llr(&self, model: &ScoreModel) -> f32 {
-        let parts = self.parts(model);
-        parts.iter().sum()
+    pub fn bears_life(look: &PadLook, model: &ScoreModel, thresholds: &PadThresholds) -> bool {
+        // Written so that NaN does not bear it.
+        model.llr(look.score, 0.0, 1) >= thresholds.decide.min(0.0)
     }
 
-    /// The parts that [`PadTest::llr`] is the sum of: score, outline, surroundings.
+    /// Log-likelihood ratio (bona fide over attack) of the looks in the window: of all of them, or of those that may count for
+    /// life where that is lower. 0 without looks. Never leaves the machine.
+    #[must_use]
+    pub fn llr(&self, model: &ScoreModel) -> f32 {
+        let all: f32 = self.parts(model).iter().sum();
+        let speaking: f32 = self.parts_of(model, |kept| kept.may_count_for).iter().sum();
+        all.min(speaking)
+    }
+
+    /// The parts of the LLR of all looks: score, outline, surroundings.
     #[must_use]
     pub fn parts(&self, model: &ScoreModel) -> [f32; 3] {
-        let (Some((first, _)), Some((last, _))) = (self.looks.front(), self.looks.back()) else { return [0.0; 3] };
-        let (n, span_ms) = (self.looks.len() as f32, last.saturating_sub(*first) as f32);
-        let mean = |of: fn(&PadLook) -> f32| self.looks.iter().map(|(_, look)| of(look)).sum::<f32>() / n;
-        let score = model.llr(mean(|l| l.score), span_ms, self.looks.len());
+        self.parts_of(model, |_| true)
+    }
+
+    fn parts_of(&self, model: &ScoreModel, counts: impl Fn(&Taken) -> bool) -> [f32; 3] {
+        let counted = || self.looks.iter().filter(|kept| counts(kept));
+        let (Some(first), Some(last)) = (counted().next(), counted().last()) else { return [0.0; 3] };
+        let looks = counted().count();
+        let span_ms = last.at_ms.saturating_sub(first.at_ms) as f32;
+        let mean = |of: fn(&PadLook) -> f32| counted().map(|kept| of(&kept.look)).sum::<f32>() / looks as f32;
+
+        let score = model.llr(mean(|l| l.score), span_ms, looks);
         let outline = OUTLINE_WEIGHT * (OUTLINE_MIDDLE - mean(|l| l.outline));
+        let surroundings = surroundings_llr(counted().filter_map(|kept| kept.look.surroundings), span_ms);
         [
             bounded(score, SCORE_LLR_MAX, SCORE_LLR_MAX),
             bounded(outline, CUE_LLR_MAX, NO_OUTLINE_LLR_MAX),
-            bounded(self.surroundings_llr(span_ms), CUE_LLR_MAX, CUE_LLR_MAX),
+            bounded(surroundings, CUE_LLR_MAX, CUE_LLR_MAX),
         ]
-    }
-
-    /// How the surroundings moved over the whole window.
-    fn surroundings_llr(&self, span_ms: f32) -> f32 {
-        let (mut shares, mut still, mut carried, mut n) = (0.0f32, 0.0f32, 0.0f32, 0.0f32);
-        for seen in self.looks.iter().filter_map(|(_, look)| look.surroundings) {
-            shares += seen.share;
-            still += seen.share * seen.still;
-            carried += seen.share * seen.carried;
-            n += 1.0;
-        }
-        if n == 0.0 || shares <= 0.0 {
-            return 0.0;
-        }
-        let independent = (1.0 + span_ms / SURROUNDINGS_NEW_MS).min(n);
-        let amount = shares / n * independent;
-        let say = amount / (amount + SURROUNDINGS_HALF);
-        // A hundredth of a grey level keeps an exact fit from being infinitely sure.
-        let ratio = logf((still + 0.01 * shares) / (carried + 0.01 * shares));
-        say * (SURROUNDINGS_MIDDLE - ratio)
     }
 
     /// Starts afresh: another face may stand there now. An attack stays one.
@@ -266,6 +298,26 @@ impl PadTest {
         self.began_ms = None;
         self.verdict = self.verdict.filter(|v| *v == PadVerdict::Attack);
     }
+}
+
+/// How the surroundings moved over the whole window.
+fn surroundings_llr(seen: impl Iterator<Item = Surroundings>, span_ms: f32) -> f32 {
+    let (mut shares, mut still, mut carried, mut n) = (0.0f32, 0.0f32, 0.0f32, 0.0f32);
+    for seen in seen {
+        shares += seen.share;
+        still += seen.share * seen.still;
+        carried += seen.share * seen.carried;
+        n += 1.0;
+    }
+    if n == 0.0 || shares <= 0.0 {
+        return 0.0;
+    }
+    let independent = (1.0 + span_ms / SURROUNDINGS_NEW_MS).min(n);
+    let amount = shares / n * independent;
+    let say = amount / (amount + SURROUNDINGS_HALF);
+    // A hundredth of a grey level keeps an exact fit from being infinitely sure.
+    let ratio = logf((still + 0.01 * shares) / (carried + 0.01 * shares));
+    say * (SURROUNDINGS_MIDDLE - ratio)
 }
 
 /// Cut to -down..=up; what is not a number says nothing.

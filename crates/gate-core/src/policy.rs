@@ -80,11 +80,11 @@ pub struct PadPolicy {
     pub model: ScoreModel,
     /// Part of the live people that may be refused, 0..1; the thresholds follow from it and from the model.
     pub bpcer_target: f32,
-    /// So many attacks within `attacks_window_ms` lock everybody out; 0 = never.
+    /// So many attempts with one person's face lock that person out; 0 = attempts are not bounded.
     pub attacks_max: u8,
-    /// Attacks longer ago than this no longer count, milliseconds.
+    /// One attempt is forgiven after so long, milliseconds.
     pub attacks_window_ms: u32,
-    /// For how long everybody is locked out, milliseconds.
+    /// How long the first lock-out lasts, milliseconds. Each further one lasts twice as long, up to 8 times.
     pub lockout_ms: u32,
     /// How the answer to the lamp's code is judged.
     pub light: LightPolicy,
@@ -98,8 +98,8 @@ impl Default for PadPolicy {
             model: ScoreModel { bona_fide: 5.0, attack: -7.0, between: 3.0, within: 1.8, correlation_ms: 250.0 },
             bpcer_target: 0.02,
             attacks_max: 3,
-            attacks_window_ms: 120_000,
-            lockout_ms: 60_000,
+            attacks_window_ms: 600_000,
+            lockout_ms: 30_000,
             light: LightPolicy::default(),
         }
     }
@@ -110,6 +110,9 @@ impl Default for PadPolicy {
 pub struct Policy {
     /// Largest dissimilarity d² at which two faces count as one person's.
     pub tau: f32,
+    /// Largest dissimilarity d² at which two frames of a track count as the same face: looser than `tau`, since frames of one
+    /// visit are alike, and strict enough that another person's face is noticed.
+    pub same_face_d2: f32,
     /// Least distance in d² between the best person and the second best.
     pub margin_d2: f32,
     /// Agreeing identifications needed on one track.
@@ -142,6 +145,8 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             tau: 1.0,
+            // The encoder's own table says; this is SFace's at an FMR of 1e-3.
+            same_face_d2: 1.268,
             margin_d2: 0.05,
             agreeing_frames: 3,
             window_ms: 1_500,

@@ -21,11 +21,15 @@ struct Stands {
     answer: f32,
     relief: f32,
     score: f32,
+    /// Dissimilarity to the enrolled person.
+    d2: f32,
+    /// Sharpness of the picture.
+    sharpness: f32,
 }
 
-const HEAD: Stands = Stands { answer: 0.3, relief: 1.0, score: 6.0 };
-const SCREEN: Stands = Stands { answer: 0.0, relief: 0.0, score: 6.0 };
-const PRINT: Stands = Stands { answer: 0.3, relief: 0.0, score: 6.0 };
+const HEAD: Stands = Stands { answer: 0.3, relief: 1.0, score: 6.0, d2: 0.5, sharpness: 20.0 };
+const SCREEN: Stands = Stands { answer: 0.0, relief: 0.0, score: 6.0, d2: 0.5, sharpness: 20.0 };
+const PRINT: Stands = Stands { answer: 0.3, relief: 0.0, score: 6.0, d2: 0.5, sharpness: 20.0 };
 
 struct Gate {
     decider: Decider,
@@ -67,9 +71,14 @@ impl Gate {
     fn show(&mut self, frames: u64, track: u32, stands: Stands) -> &mut Self {
         for _ in 0..frames {
             self.now_ms += FRAME_MS;
-            let quality =
-                Quality { face_px: 120.0, visible_part: 1.0, sharpness: 20.0, luma: 120.0, ..Quality::default() };
-            let found = Identification { person: ANA, access: Access::default(), d2: 0.5, runner_up_d2: None };
+            let quality = Quality {
+                face_px: 120.0,
+                visible_part: 1.0,
+                sharpness: stands.sharpness,
+                luma: 120.0,
+                ..Quality::default()
+            };
+            let found = Identification { person: ANA, access: Access::default(), d2: stands.d2, runner_up_d2: None };
             let wanted = self.decider.asked() == Some(TrackId(track));
             let face = FaceSighting {
                 track: TrackId(track),
@@ -195,4 +204,55 @@ fn another_policy_puts_the_lamp_out_and_asks_anew() {
     gate.show(1_500 / FRAME_MS, 1, HEAD);
     assert!(gate.granted(), "{:?}", gate.events);
     assert_eq!(gate.codes.len(), 2, "an answer to half a code counts for nothing");
+}
+
+#[test]
+fn the_lamp_does_not_tell_who_is_enrolled() {
+    let stranger = Stands { d2: 1.6, ..HEAD };
+    for mode in [PadMode::Active, PadMode::Both] {
+        // A photo of somebody enrolled and one of nobody: lamp and refusal come at the same times.
+        let seen = |stands: Stands| {
+            let mut gate = Gate::new(mode);
+            let mut lamp = Vec::new();
+            for _ in 0..4_000 / FRAME_MS {
+                gate.show(1, 1, stands);
+                lamp.push((gate.codes.len(), gate.lamp.is_some(), gate.refusals().len()));
+            }
+            assert!(!gate.granted(), "{mode:?}");
+            assert_eq!(gate.codes.len(), 1, "{mode:?}: asked once");
+            lamp
+        };
+        assert_eq!(seen(SCREEN), seen(Stands { d2: 1.6, ..SCREEN }), "{mode:?}");
+        seen(stranger);
+    }
+}
+
+#[test]
+fn somebody_elses_answer_and_a_frame_that_is_not_compared_are_worth_nothing() {
+    let stranger = Stands { d2: 1.6, ..HEAD };
+    let blurred = Stands { d2: 1.6, sharpness: 0.5, ..HEAD };
+    for mode in [PadMode::Active, PadMode::Both] {
+        for other in [stranger, blurred] {
+            for photo in [SCREEN, PRINT] {
+                for before in 1..10 {
+                    // The photo sets the lamp off, the own face answers, the photo collects the grant.
+                    let mut gate = Gate::new(mode);
+                    gate.show(before, 1, photo).show(25, 1, other).show(50, 1, photo);
+                    assert!(!gate.granted(), "{mode:?}, {before} frames before: {:?}", gate.events);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_challenge_that_is_left_unanswered_counts_as_an_attempt() {
+    let mut gate = Gate::new(PadMode::Active);
+    for track in 1..=3 {
+        gate.show(8, track, SCREEN);
+        assert!(gate.lamp.is_some(), "asking");
+        let actions = gate.decider.step(&Sighting::default(), gate.now());
+        gate.take(&actions);
+    }
+    assert!(gate.events.contains(&Event::Lockout { person: ANA, present: true }), "{:?}", gate.events);
 }

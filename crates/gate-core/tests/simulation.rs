@@ -14,6 +14,9 @@ use gate_core::reason::Reason;
 use gate_core::track::TrackId;
 use std::collections::{HashMap, HashSet, VecDeque};
 
+/// How long the first lock-out lasts, milliseconds.
+const LOCKOUT_MS: u32 = 3_000;
+
 /// xorshift64*: the same numbers on every machine.
 struct Dice(u64);
 
@@ -56,9 +59,10 @@ struct Oracle {
     refused: HashSet<(TrackId, Reason)>,
     /// Tracks that are pictures.
     photos: HashSet<TrackId>,
-    /// When pictures were told of.
-    attacks: VecDeque<u64>,
-    locked_out_since: Option<u64>,
+    /// Everybody whom a face has matched so far.
+    shown: HashSet<PersonKey>,
+    /// Who is locked out, and since when.
+    locked_out: HashMap<PersonKey, u64>,
     grants: u64,
     refusals: u64,
     lockouts: u64,
@@ -66,6 +70,8 @@ struct Oracle {
 
 impl Oracle {
     fn sees(&mut self, sighting: &Sighting, now: Now) {
+        // A gap is an interruption.
+        self.matches.retain(|track, _| sighting.faces.iter().any(|face| face.track == *track));
         for face in &sighting.faces {
             if let Lookup::Found(found) = face.lookup
                 && found.d2 <= self.policy.tau
@@ -73,6 +79,7 @@ impl Oracle {
                 && face.quality.refusal(&self.policy.quality).is_none()
             {
                 self.matches.entry(face.track).or_default().push_back((now.mono_ms, found.person));
+                self.shown.insert(found.person);
             }
         }
     }
@@ -93,28 +100,23 @@ impl Oracle {
                 Action::Log(Event::Fault { fault, present: false }) => assert!(self.faults.remove(fault), "{context}"),
                 Action::Log(Event::Refused { reason, track, .. }) => {
                     self.refusals += 1;
-                    if *reason == Reason::PresentationAttack {
-                        self.attacks.push_back(now.mono_ms);
-                    }
                     assert!(
                         self.refused.insert((*track, *reason)),
                         "{context}: {reason:?} reported twice on {track:?}"
                     );
                 }
-                Action::Log(Event::Lockout { present: true }) => {
-                    let window = u64::from(self.policy.liveness.attacks_window_ms);
-                    let recent = self.attacks.iter().filter(|t| now.mono_ms - **t <= window).count();
-                    assert!(recent >= usize::from(self.policy.liveness.attacks_max), "{context}: locked out too soon");
-                    assert!(self.locked_out_since.replace(now.mono_ms).is_none(), "{context}");
+                Action::Log(Event::Lockout { person, present: true }) => {
+                    assert!(self.shown.contains(person), "{context}: locked out without having been shown");
+                    assert!(self.policy.liveness.attacks_max > 0, "{context}: attempts are not bounded");
+                    assert!(self.locked_out.insert(*person, now.mono_ms).is_none(), "{context}");
                     self.lockouts += 1;
                 }
-                Action::Log(Event::Lockout { present: false }) => {
-                    let since = self.locked_out_since.take().unwrap_or_else(|| panic!("{context}: not locked out"));
-                    let lasted = now.mono_ms - since;
-                    assert!(lasted <= u64::from(self.policy.liveness.lockout_ms), "{context}: {lasted} ms");
+                Action::Log(Event::Lockout { person, present: false }) => {
+                    let since = self.locked_out.remove(person);
+                    let lasted = now.mono_ms - since.unwrap_or_else(|| panic!("{context}: not locked out"));
+                    assert!(lasted <= 8 * u64::from(LOCKOUT_MS), "{context}: {lasted} ms");
                 }
                 Action::Relay(true) => {
-                    assert!(self.locked_out_since.is_none(), "{context}: opened while locked out");
                     assert_eq!(granted.len(), 1, "{context}: relay on without a grant");
                     let pulse = (now.mono_ms, self.policy.pulse_ms);
                     assert!(self.relay_on_since.replace(pulse).is_none(), "{context}: on while on");
@@ -141,6 +143,7 @@ impl Oracle {
         let Lookup::Found(found) = face.lookup else { panic!("{context}: granted a face that was not identified") };
         assert_eq!(found.person, person, "{context}: granted somebody else");
         assert!(found.d2 <= self.policy.tau, "{context}: too dissimilar");
+        assert!(!self.locked_out.contains_key(&person), "{context}: opened for somebody who is locked out");
         assert!(!self.photos.contains(&track), "{context}: opened for a picture");
         assert_eq!(found.access.refusal(now.wall_ms), None, "{context}: may not enter now");
         assert_eq!(face.quality.refusal(&self.policy.quality), None, "{context}: poor face granted");
@@ -217,7 +220,7 @@ fn a_policy(dice: &mut Dice) -> Policy {
         agreeing_frames: 1 + dice.below(4) as u8,
         pulse_ms: 200 + dice.below(3_000) as u32,
         several_faces: if dice.chance(50) { SeveralFaces::Refuse } else { SeveralFaces::Nearest },
-        liveness: PadPolicy { attacks_max: dice.below(4) as u8, lockout_ms: 3_000, ..PadPolicy::default() },
+        liveness: PadPolicy { attacks_max: dice.below(4) as u8, lockout_ms: LOCKOUT_MS, ..PadPolicy::default() },
         ..Policy::default()
     }
 }
@@ -248,8 +251,8 @@ fn simulate(seed: u64, steps: u64) -> (u64, u64, u64) {
         matches: HashMap::new(),
         refused: HashSet::new(),
         photos: HashSet::new(),
-        attacks: VecDeque::new(),
-        locked_out_since: None,
+        shown: HashSet::new(),
+        locked_out: HashMap::new(),
         grants: 0,
         refusals: 0,
         lockouts: 0,

@@ -25,6 +25,10 @@ use std::time::Duration;
 /// Where an installed gate has its configuration.
 pub const CONFIG_PATH: &str = "/etc/face-gate/gate.toml";
 
+/// The false match rate of one comparison at which two frames of a track still count as one face. Another person's face is
+/// noticed in 999 of 1,000 pairs; a track that ends by mistake costs an honest person some frames and nothing else.
+const SAME_FACE_FMR: f64 = 1e-3;
+
 /// What can go wrong while a site is opened. The inner errors say what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -120,12 +124,13 @@ impl Site {
         PadMode::from(section.mode).is_passive().then_some(section.network.as_str())
     }
 
-    /// The core's policy for this threshold, with the score model of what was loaded.
+    /// The core's policy for these people, with the score model of the liveness network that was loaded.
     #[must_use]
-    pub fn policy(&self, tau: f32, liveness: Option<&Liveness>) -> Policy {
-        let policy = self.config.policy(tau);
+    pub fn policy(&self, members: &Members, liveness: Option<&Liveness>) -> Policy {
+        let policy = self.config.policy(members.tau().d2);
         let model = liveness.map_or(policy.liveness.model, Liveness::model);
-        Policy { liveness: PadPolicy { model, ..policy.liveness }, ..policy }
+        let same_face_d2 = members.comparer().impostors().threshold(SAME_FACE_FMR, 1).tau;
+        Policy { same_face_d2, liveness: PadPolicy { model, ..policy.liveness }, ..policy }
     }
 
     /// Which networks, and how to run them.

@@ -104,7 +104,7 @@ pub fn gate(site: &Site, vision: Vision, strangers: u32, clip: &Clip) -> Result<
     let part = Part::of(Group::new(gallery(strangers, &clip.reference), &comparer));
     let members = Members::new(vec![part], Arc::clone(&comparer), |references| site.tau(&comparer, references));
     let liveness = site.liveness(&vision)?;
-    let policy = site.policy(members.tau().d2, liveness.as_ref());
+    let policy = site.policy(&members, liveness.as_ref());
     Ok(Gate::new(vision, liveness, Arc::new(members), policy))
 }
 

@@ -7,7 +7,7 @@
 //! ```
 
 use super::{Decider, FaceSighting, Now, Sighting, nearest_px};
-use crate::evidence::Verdict;
+use crate::evidence::{Evidence, Verdict};
 use crate::gate::State;
 use crate::reason::Reason;
 use crate::track::TrackId;
@@ -22,19 +22,21 @@ impl Decider {
     pub fn wants(&self, face: &FaceSighting, sighting: &Sighting, now: Now) -> bool {
         let nearest_px = nearest_px(sighting);
         let is_due = self.evidence.iter().find(|e| e.track == face.track).is_none_or(|e| e.due_ms <= now.mono_ms);
-        is_due && self.verdict(face, sighting, nearest_px) == Some(Verdict::Silent)
+        let is_asked = self.asking.track() == Some(face.track);
+        (is_due || is_asked) && self.verdict(face, sighting, nearest_px) == Some(Verdict::Silent)
     }
 
     /// Whether somebody is known to stand there whom the next frame should compare: a glance would be wasted on it.
     #[must_use]
     pub fn expects(&self, now: Now) -> bool {
-        self.evidence.iter().any(|e| e.due_ms <= now.mono_ms && e.hindrance() != Some(Reason::TooFar))
+        let is_due = |e: &Evidence| e.due_ms <= now.mono_ms && e.hindrance() != Some(Reason::TooFar);
+        self.asking.track().is_some() || self.evidence.iter().any(is_due)
     }
 
     /// Notes when this face, which has just been weighed, is worth comparing again.
     pub(super) fn schedule(&mut self, track: TrackId, verdict: Verdict, now: Now) {
         // While it is open for somebody the next one's evidence is gathered: they need not wait once it has locked.
-        let can_open = self.gate.state() != State::Faulted && self.locked_out_until_ms.is_none();
+        let can_open = self.gate.state() != State::Faulted;
         let Some(evidence) = self.evidence.iter_mut().find(|e| e.track == track) else { return };
         let was_told = |reason: Reason| evidence.was_reported(reason);
         let is_settled = match verdict {
@@ -44,6 +46,7 @@ impl Decider {
             _ if !can_open || was_told(Reason::PresentationAttack) || was_told(Reason::Unproven) => true,
             Verdict::Match(person, access, _) => {
                 self.granted.iter().any(|(granted, _)| *granted == person)
+                    || was_told(Reason::LockedOut) && self.attempts.is_locked_out(person)
                     || access.refusal(now.wall_ms).is_some_and(was_told)
             }
             // While one of the last looks has matched, the next one may again.

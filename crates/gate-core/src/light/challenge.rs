@@ -1,6 +1,6 @@
 //! One challenge: samples in, an answer out.
 
-use super::code::{CODES, Code, SLOTS};
+use super::code::{CODES, Code};
 use super::fit::{self, Series, Step};
 use super::policy::LightPolicy;
 use super::sample::{BACKGROUND_PATCHES, FACE_PATCHES, LightSample, Patch};
@@ -20,6 +20,8 @@ const PATCHES: usize = FACE_PATCHES + BACKGROUND_PATCHES;
 const LATENCY_STEP_MS: u16 = 10;
 /// Longest delay that a policy can allow, milliseconds.
 const LATENCY_LIMIT_MS: u16 = 500;
+/// Most delays that are tried at once.
+const DELAYS_MAX: usize = (LATENCY_LIMIT_MS / LATENCY_STEP_MS) as usize + 1;
 /// How far beyond the allowed delays a late answer is looked for, milliseconds.
 const LATE_MS: u16 = 250;
 /// By how much an answer outside the allowed delays must fit better to be called late: two delays that differ by less than a
@@ -50,6 +52,8 @@ pub enum Unusable {
     TooDark,
     /// The answer is neither clearly a head's nor clearly an attack's.
     Unclear,
+    /// Not every frame of it showed the same person.
+    AnotherFace,
 }
 
 /// What a challenge says.
@@ -337,17 +341,12 @@ fn judge_shape(policy: &LightPolicy, evidence: &Evidence) -> Result<(), Verdict>
 /// A permutation test: whoever does not know the code shows something that is independent of it, so the true code's place among all
 /// codes is uniformly distributed, whatever they show.
 fn guess(times: &[f32], light: &[f32], delays_ms: (u16, u16), synchrony: f32) -> f32 {
-    // One bit for each code that fits as well.
-    let mut as_good = [0u64; (1 << SLOTS) / 64];
-    for latency_ms in delays(delays_ms.0, delays_ms.1) {
-        let fit = fit::Fit::at(times, light, f32::from(latency_ms));
-        // What cannot be compared counts as as good.
-        let fits = |fit: f32| fit.is_nan() || fit >= synchrony;
-        for bits in Code::all().filter(|code| fits(fit.correlation(code))).map(|code| code.bits()) {
-            as_good[usize::from(bits) / 64] |= 1 << (bits % 64);
-        }
-    }
-    as_good.iter().map(|word| word.count_ones()).sum::<u32>() as f32 / CODES as f32
+    let fits: Vec<fit::Fit, DELAYS_MAX> =
+        delays(delays_ms.0, delays_ms.1).map(|latency_ms| fit::Fit::at(times, light, f32::from(latency_ms))).collect();
+    // A fit that is not a number counts as good.
+    let is_good = |fit: f32| fit.is_nan() || fit >= synchrony;
+    let as_good = Code::all().filter(|code| fits.iter().any(|fit| is_good(fit.correlation(code)))).count();
+    as_good as f32 / CODES as f32
 }
 
 /// Delays to try.

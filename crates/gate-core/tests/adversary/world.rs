@@ -3,6 +3,7 @@
 //! Faces are points: an embedding, a liveness score and an answer to the lamp each. The gate's own tracker and decider see
 //! them frame by frame, compared only when the decider wants them compared.
 
+use gate_core::comparison::Comparison;
 use gate_core::decision::{Action, Actions, Decider, Event, FaceSighting, Identification, Lookup, Now, Sighting};
 use gate_core::gate::State;
 use gate_core::geometry::{Point, Pose, Rect};
@@ -241,6 +242,9 @@ impl World {
 
         if !sighting.glance && self.wants_nearest(&sighting, now) {
             let probe = probe(beings[0], self.setup.tau);
+            let nearest = sighting.faces[0].track;
+            let same_face_d2 = self.decider.policy().same_face_d2;
+            sighting.faces[0].track = self.tracker.confirm(nearest, &probe, &Comparison::Distance, same_face_d2);
             sighting.faces[0].lookup = self.look_up(&probe);
             sighting.faces[0].pad = Some(PadLook::of_score(beings[0].score()));
         }
@@ -306,7 +310,7 @@ impl World {
                     self.grants += 1;
                     self.earned(*person, now)?;
                 }
-                Action::Log(Event::Lockout { present }) => self.noticed |= present,
+                Action::Log(Event::Lockout { present, .. }) => self.noticed |= present,
                 _ => {}
             }
         }
@@ -318,30 +322,33 @@ impl World {
         if person != ANA {
             return Err(Breach("granted somebody who is not enrolled"));
         }
-        if self.shown.back().is_none_or(|truth| truth.show != Show::Ana) {
-            return Err(Breach("granted while the person was not there"));
-        }
-
         let policy = self.decider.policy();
-        let (window_ms, wanted) = (u64::from(policy.window_ms), usize::from(policy.agreeing_frames));
-        let unbroken = self.shown.iter().rev().take_while(|truth| !truth.show.interrupts());
-        let live = unbroken.filter(|truth| truth.show == Show::Ana && now.mono_ms - truth.at_ms <= window_ms);
-        if live.count() < wanted {
-            return Err(Breach("granted on frames in which the person was not live"));
+        let wanted = usize::from(policy.agreeing_frames);
+
+        // Frames that are judged one by one: she was live in each, without an interruption, and is now.
+        if self.setup.mode.is_passive() {
+            if self.shown.back().is_none_or(|truth| truth.show != Show::Ana) {
+                return Err(Breach("granted while the person was not there"));
+            }
+            let unbroken = self.shown.iter().rev().take_while(|truth| !truth.show.interrupts());
+            let window_ms = u64::from(policy.window_ms);
+            let live = unbroken.filter(|truth| truth.show == Show::Ana && now.mono_ms - truth.at_ms <= window_ms);
+            if live.count() < wanted {
+                return Err(Breach("granted on frames in which the person was not live"));
+            }
         }
 
-        let Some(asked_ms) = self.asked_ms.filter(|_| self.setup.mode.is_active()) else {
-            return if self.setup.mode.is_active() { Err(Breach("granted without a challenge")) } else { Ok(()) };
-        };
-        // While the code plays, and until the frames that show its end: nobody but her.
-        let over_ms = asked_ms + 650;
-        let during = |truth: &&Truth| truth.at_ms > asked_ms && truth.at_ms <= over_ms;
-        if self.shown.iter().filter(during).any(|truth| truth.show != Show::Ana) {
-            return Err(Breach("granted on a challenge that somebody else has answered"));
-        }
-        let since = |truth: &&Truth| truth.at_ms > asked_ms;
-        if self.shown.iter().filter(since).any(|truth| truth.show.interrupts()) {
-            return Err(Breach("granted on a challenge from before an interruption"));
+        // A challenge is judged as a whole: from its code on nobody's face but hers was seen, and she was live.
+        if self.setup.mode.is_active() {
+            let Some(asked_ms) = self.asked_ms else { return Err(Breach("granted without a challenge")) };
+            let since: Vec<Show> =
+                self.shown.iter().filter(|truth| truth.at_ms > asked_ms).map(|truth| truth.show).collect();
+            if since.iter().any(|show| !matches!(show, Show::Ana | Show::Photo | Show::UnsurePhoto)) {
+                return Err(Breach("granted on a challenge that somebody else has answered"));
+            }
+            if since.iter().filter(|show| **show == Show::Ana).count() < wanted {
+                return Err(Breach("granted on a challenge that a photo has answered"));
+            }
         }
         Ok(())
     }
