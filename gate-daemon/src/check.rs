@@ -206,12 +206,12 @@ fn check_relay(site: &Site, running: Option<&(u32, OutputSpec)>) -> Result<Strin
         found += "; the running gate drives another line until it is restarted";
     }
     let light = site.light_spec()?.map(|spec| ("light", spec));
-    for (name, spec) in site.lamp_specs()?.into_iter().chain(light) {
+    let alarm = site.alarm_spec()?.map(|spec| ("alarm", spec));
+    for (name, spec) in site.lamp_specs()?.into_iter().chain(light).chain(alarm) {
+        let what = if name == "alarm" { "alarm".to_owned() } else { format!("{name} lamp") };
         match open_output(&spec, name, Arc::clone(&clock)).map_err(anyhow::Error::from) {
-            Ok(lamp) => found += &format!("; {name} lamp {}", lamp.describe()),
-            Err(e) if running.is_some() && is_busy(&e) => {
-                found += &format!("; {name} lamp in use by the running gate");
-            }
+            Ok(output) => found += &format!("; {what} {}", output.describe()),
+            Err(e) if running.is_some() && is_busy(&e) => found += &format!("; {what} in use by the running gate"),
             Err(e) => return Err(e),
         }
     }

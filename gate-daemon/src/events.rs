@@ -42,6 +42,13 @@ pub enum Record<'a> {
         /// Whether it stands now.
         present: bool,
     },
+    /// Somebody attacks the gate or tampers with it: the alarm begins or ends.
+    Alarm {
+        /// `attack` or `tamper`.
+        cause: &'static str,
+        /// Whether it stands now.
+        present: bool,
+    },
     /// Something that keeps the gate locked came or went.
     Fault {
         /// Which.
@@ -132,6 +139,7 @@ impl EventLog {
             }
             Event::Relay { on } => Record::Relay { on },
             Event::Lockout { person, present } => Record::Lockout { person: id(person).unwrap_or("?"), present },
+            Event::Alarm { cause, present } => Record::Alarm { cause: cause.name(), present },
             Event::Fault { fault, present } => Record::Fault { fault: fault.name(), present },
         };
         match &record {
@@ -144,6 +152,8 @@ impl EventLog {
                 );
             }
             Record::Lockout { person, .. } => tracing::info!(person, "the lock-out is over"),
+            Record::Alarm { cause, present: true } => tracing::error!(cause, "alarm: look who stands at the gate"),
+            Record::Alarm { cause, .. } => tracing::info!(cause, "the alarm is over"),
             Record::Fault { fault, present: true } => tracing::error!(fault, "fault: the gate stays locked"),
             Record::Fault { fault, .. } => tracing::info!(fault, "fault is over"),
             other => tracing::debug!(?other, "event"),

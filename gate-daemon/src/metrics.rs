@@ -6,6 +6,7 @@
 
 use crate::event_writer::LogHealth;
 use crate::gate::Timings;
+use gate_core::alarm::Alarm;
 use gate_core::decision::Event;
 use gate_core::gate::Fault;
 use gate_core::reason::Reason;
@@ -61,6 +62,8 @@ pub struct Metrics {
     refused: [AtomicU64; Reason::COUNT],
     lockouts: AtomicU64,
     locked_out: AtomicU64,
+    /// In the order of [`Alarm::ALL`]: how often each was raised, and whether it stands.
+    alarms: [(AtomicU64, AtomicBool); Alarm::ALL.len()],
     faults: [AtomicBool; Fault::ALL.len()],
     stages: [Latency; STAGES.len()],
     camera_up: AtomicBool,
@@ -88,6 +91,7 @@ impl Metrics {
             refused: Default::default(),
             lockouts: AtomicU64::default(),
             locked_out: AtomicU64::default(),
+            alarms: Default::default(),
             faults: Default::default(),
             stages: Default::default(),
             camera_up: AtomicBool::default(),
@@ -150,6 +154,11 @@ impl Metrics {
             Event::Lockout { present: false, .. } => {
                 self.locked_out.fetch_sub(1, Relaxed);
             }
+            Event::Alarm { cause, present } => {
+                let (raised, stands) = &self.alarms[cause as usize];
+                raised.fetch_add(u64::from(present), Relaxed);
+                stands.store(present, Relaxed);
+            }
             Event::Fault { fault, present } => self.faults[fault as usize].store(present, Relaxed),
         }
     }
@@ -194,6 +203,16 @@ impl Metrics {
         )?;
         for (fault, present) in Fault::ALL.iter().zip(&self.faults) {
             faults.encode_family(&[("fault", fault.name())])?.encode_gauge(&i64::from(present.load(Relaxed)))?;
+        }
+        let help = "1 = somebody attacks the gate or tampers with it.";
+        let mut alarms = encoder.encode_descriptor("alarm", help, None, MetricType::Gauge)?;
+        for (alarm, (_, stands)) in Alarm::ALL.iter().zip(&self.alarms) {
+            alarms.encode_family(&[("cause", alarm.name())])?.encode_gauge(&i64::from(stands.load(Relaxed)))?;
+        }
+        let mut alarms = encoder.encode_descriptor("alarms", "Alarms raised.", None, MetricType::Counter)?;
+        for (alarm, (raised, _)) in Alarm::ALL.iter().zip(&self.alarms) {
+            let mut one = alarms.encode_family(&[("cause", alarm.name())])?;
+            one.encode_counter::<NoLabelSet, _, u64>(&raised.load(Relaxed), None)?;
         }
         let help = "How long a stage of one frame took, where it was needed; frame = the whole way.";
         let mut stages = encoder.encode_descriptor("stage_seconds", help, None, MetricType::Histogram)?;
@@ -281,6 +300,7 @@ mod tests {
         }
         metrics.decided(&Event::Relay { on: true });
         metrics.decided(&Event::Fault { fault: Fault::Light, present: true });
+        metrics.decided(&Event::Alarm { cause: Alarm::Tamper, present: true });
         metrics.camera(false);
         let text = text(&metrics);
         for line in [
@@ -294,6 +314,9 @@ mod tests {
             "face_gate_camera_lost_total 1",
             "face_gate_fault{fault=\"light\"} 1",
             "face_gate_fault{fault=\"camera\"} 0",
+            "face_gate_alarm{cause=\"tamper\"} 1",
+            "face_gate_alarm{cause=\"attack\"} 0",
+            "face_gate_alarms_total{cause=\"tamper\"} 1",
             "face_gate_stage_seconds_bucket{le=\"0.01\",stage=\"detect\"} 1",
             "face_gate_stage_seconds_bucket{le=\"+Inf\",stage=\"detect\"} 2",
             "face_gate_stage_seconds_count{stage=\"encode\"} 1",

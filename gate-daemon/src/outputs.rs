@@ -1,4 +1,4 @@
-//! The relay, the lamps, and the lamp that asks faces.
+//! The relay, the lamps, the lamp that asks faces, and the alarm.
 
 use anyhow::{Context, Result};
 use gate_core::light::Code;
@@ -7,7 +7,7 @@ use gate_site::Site;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Relay and lamps, locked and dark when they are opened and when they are dropped.
+/// Relay, lamps and alarm, locked, dark and quiet when they are opened and when they are dropped.
 pub struct Outputs {
     /// `None` only between two attempts to open a line that was lost.
     relay: Option<RelayGuard>,
@@ -18,6 +18,7 @@ pub struct Outputs {
     red: Option<Box<dyn Output>>,
     lamp_failed: bool,
     light: Option<LightPlayer>,
+    alarm: Option<Box<dyn Output>>,
 }
 
 impl Outputs {
@@ -35,6 +36,7 @@ impl Outputs {
             red: None,
             lamp_failed: false,
             light: None,
+            alarm: None,
         };
         outputs.open_relay().context("opening the relay")?;
         for (name, spec) in site.lamp_specs()? {
@@ -45,6 +47,10 @@ impl Outputs {
         if let Some(spec) = site.light_spec()? {
             let lamp = open_output(&spec, "light", Arc::clone(clock)).context("opening the light of [light]")?;
             outputs.light = Some(LightPlayer::start(lamp).context("starting the light's thread")?);
+        }
+        if let Some(spec) = site.alarm_spec()? {
+            let alarm = open_output(&spec, "alarm", Arc::clone(clock)).context("opening the line of [alarm]")?;
+            outputs.alarm = Some(alarm);
         }
         Ok(outputs)
     }
@@ -100,6 +106,14 @@ impl Outputs {
                 }
                 Err(_) => {}
             }
+        }
+    }
+
+    /// Switches the alarm's output. One that cannot be driven is logged each time; the gate works on.
+    pub fn alarm(&mut self, on: bool) {
+        let Some(alarm) = &mut self.alarm else { return };
+        if let Err(e) = alarm.set(on) {
+            tracing::error!("the alarm's output: {e}");
         }
     }
 }

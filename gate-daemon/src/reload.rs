@@ -5,11 +5,11 @@
 //!                                              └── anything wrong: the old one is kept, and told why
 //! ```
 //!
-//! What the decider holds is taken up: [policy], [quality], the thresholds and times of [liveness], [relay] pulse_ms; and
-//! [log]. What is opened at the start stays as it is: camera, lines, networks, store, event log, metrics.
+//! What the decider holds is taken up: [policy], [quality], the thresholds and times of [liveness], [relay] pulse_ms,
+//! [alarm] hold_ms; and [log]. What is opened at the start stays as it is: camera, lines, networks, store, event log, metrics.
 
 use anyhow::{Result, bail};
-use gate_config::{Config, Liveness, Relay};
+use gate_config::{Alarm, Config, Liveness, Relay};
 
 /// The new configuration as far as it can be taken up, and what of it waits for a restart.
 ///
@@ -18,6 +18,7 @@ use gate_config::{Config, Liveness, Relay};
 pub fn take_up(running: &Config, new: Config) -> Result<(Config, Vec<&'static str>)> {
     // The length of a pulse is the decider's; all else about the line was fixed when it was opened.
     let relay = Relay { pulse_ms: new.relay.pulse_ms.min(running.relay.pulse_max_ms), ..running.relay.clone() };
+    let alarm = Alarm { hold_ms: new.alarm.hold_ms, ..running.alarm.clone() };
     // Networks are loaded at the start, and the lamp is opened then where it is asked.
     let liveness = Liveness {
         mode: running.liveness.mode,
@@ -30,6 +31,7 @@ pub fn take_up(running: &Config, new: Config) -> Result<(Config, Vec<&'static st
         ("[relay]", running.relay != Relay { pulse_ms: running.relay.pulse_ms, ..new.relay.clone() }),
         ("[lamps]", running.lamps != new.lamps),
         ("[light]", running.light != new.light),
+        ("[alarm] line, active", alarm != new.alarm),
         ("[vision]", running.vision != new.vision),
         ("[liveness] mode, network, calibration", liveness != new.liveness),
         ("[store]", running.store != new.store),
@@ -41,6 +43,7 @@ pub fn take_up(running: &Config, new: Config) -> Result<(Config, Vec<&'static st
         relay,
         lamps: running.lamps.clone(),
         light: running.light.clone(),
+        alarm,
         vision: running.vision.clone(),
         liveness,
         store: running.store.clone(),
@@ -69,7 +72,7 @@ mod tests {
     fn what_the_decider_holds_is_taken_up_at_once() {
         let new = config(
             "[policy]\nfpir_target = 1e-4\nagreeing_frames = 5\n[quality]\nmin_face_px = 60\n[relay]\npulse_ms = 500\n\
-             [liveness]\nattacks_max = 1\n[log]\nlevel = \"debug\"\n[enrol]\nkeep_picture = true\n",
+             [liveness]\nattacks_max = 1\n[alarm]\nhold_ms = 5000\n[log]\nlevel = \"debug\"\n[enrol]\nkeep_picture = true\n",
         );
         let (taken, waits) = take_up(&config(""), new.clone()).unwrap();
         assert_eq!((taken, waits), (new, vec![]));
@@ -80,16 +83,17 @@ mod tests {
         let running = config("");
         let new = config(
             "[camera]\nfps = 30\n[relay]\nline = 5\npulse_ms = 20000\npulse_max_ms = 30000\n[lamps]\ngreen_line = 6\n\
-             [light]\nline = 7\n[vision]\nthreads = 2\n[liveness]\nmode = \"off\"\nlockout_ms = 5\n\
+             [light]\nline = 7\n[alarm]\nline = 8\nhold_ms = 1000\n[vision]\nthreads = 2\n[liveness]\nmode = \"off\"\nlockout_ms = 5\n\
              [store]\ndir = \"/s\"\n[events]\nfile = \"-\"\n[metrics]\nlisten = \"unix:/m\"\n",
         );
         let (taken, waits) = take_up(&running, new).unwrap();
-        assert_eq!(waits.len(), 9, "{waits:?}");
+        assert_eq!(waits.len(), 10, "{waits:?}");
         assert_eq!(taken.relay, Relay { pulse_ms: 10_000, ..running.relay.clone() }, "no pulse beyond the old maximum");
         assert_eq!(taken.liveness.mode, LivenessMode::Passive, "a reload switches liveness off for nobody");
         let expected = Config {
             relay: taken.relay.clone(),
             liveness: Liveness { lockout_ms: 5, ..running.liveness.clone() },
+            alarm: Alarm { hold_ms: 1_000, ..running.alarm.clone() },
             ..running
         };
         assert_eq!(taken, expected);

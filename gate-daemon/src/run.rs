@@ -20,6 +20,7 @@ use crate::status::Status;
 use crate::trace::Trace;
 use anyhow::{Context, Result, anyhow, bail};
 use gate_config::{FpirUnmet, LivenessMode};
+use gate_core::alarm::Alarm;
 use gate_core::decision::{Action, Actions, Event, Now};
 use gate_core::gate::{Fault, State};
 use gate_hal::{CameraState, Frame};
@@ -240,6 +241,7 @@ impl Daemon {
                 Action::Lamps { .. } | Action::Log(Event::Relay { .. }) if relay_failed => {}
                 Action::Light(code) => self.outputs.play(code),
                 Action::Lamps { green, red } => self.outputs.lamps(green, red),
+                Action::Alarm(on) => self.outputs.alarm(on),
                 Action::Log(event) => {
                     self.status.decided(&event);
                     self.metrics.decided(&event);
@@ -400,6 +402,8 @@ impl Daemon {
         let decider = self.gate.decider();
         let (state, provider, status) = (decider.state(), self.provider, &self.status);
         self.service.status(|fps| {
+            let alarms: Vec<_> = Alarm::ALL.iter().filter(|a| decider.has_alarm(**a)).map(|a| a.name()).collect();
+            let alarms = if alarms.is_empty() { String::new() } else { format!("ALARM: {}; ", alarms.join(", ")) };
             let state = match state {
                 State::Boot => "waiting for the first frame".to_owned(),
                 State::Locked => "locked".to_owned(),
@@ -409,7 +413,7 @@ impl Daemon {
                     format!("locked by a fault: {}", faults.join(", "))
                 }
             };
-            format!("{state}; {people} enrolled; {fps:.1} frames a second; {provider}; {}", status.tail())
+            format!("{alarms}{state}; {people} enrolled; {fps:.1} frames a second; {provider}; {}", status.tail())
         });
     }
 

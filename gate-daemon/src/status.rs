@@ -19,6 +19,8 @@ impl Status {
             Event::Refused { reason, .. } => format!("refused {}", reason.name()),
             Event::Lockout { present: true, .. } => "locked out".to_owned(),
             Event::Lockout { present: false, .. } => "lock-out over".to_owned(),
+            Event::Alarm { cause, present: true } => format!("alarm {}", cause.name()),
+            Event::Alarm { cause, present: false } => format!("alarm {} over", cause.name()),
             Event::Relay { .. } | Event::Fault { .. } => return,
         };
         self.last = Some((what, Instant::now()));

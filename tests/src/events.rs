@@ -91,6 +91,7 @@ impl Event {
             "gallery" => &[("people", Value::is_u64)],
             "fault" => &[("fault", Value::is_string), ("present", Value::is_boolean)],
             "lockout" => &[("person", Value::is_string), ("present", Value::is_boolean)],
+            "alarm" => &[("cause", Value::is_string), ("present", Value::is_boolean)],
             other => panic!("an event of an unknown kind {other:?}: {}", self.0),
         };
         for (key, is_right) in keys {

@@ -26,8 +26,8 @@ use serde::{Deserialize, Serialize};
 pub use error::{ConfigError, Fault};
 pub use schema::schema;
 pub use sections::{
-    ActiveLevel, Camera, CameraFormat, Driver, Enrol, Events, FpirUnmet, Lamps, Light, Listen, Liveness, LivenessMode,
-    Log, Metrics, PolicySection, Provider, Quality, Relay, ReplayPace, SeveralFaces, Store, Vision,
+    ActiveLevel, Alarm, Camera, CameraFormat, Driver, Enrol, Events, FpirUnmet, Lamps, Light, Listen, Liveness,
+    LivenessMode, Log, Metrics, PolicySection, Provider, Quality, Relay, ReplayPace, SeveralFaces, Store, Vision,
 };
 
 /// Longest configuration file that is read, bytes.
@@ -46,6 +46,8 @@ pub struct Config {
     pub lamps: Lamps,
     /// The lamp that asks faces for an answer.
     pub light: Light,
+    /// The output for attacks and tampering.
+    pub alarm: Alarm,
     /// The networks and where they run.
     pub vision: Vision,
     /// What it takes to be let in.
@@ -139,6 +141,7 @@ impl Config {
             pulse_ms: self.relay.pulse_ms,
             pulse_max_ms: self.relay.pulse_max_ms,
             stall_ms: self.camera.stall_ms,
+            alarm_ms: self.alarm.hold_ms,
             several_faces: policy.several_faces.into(),
             bystander_ratio: policy.bystander_ratio,
             quality: QualityPolicy {

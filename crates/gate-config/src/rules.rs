@@ -77,6 +77,7 @@ impl Notes<'_> {
             ("lamps", "green_line", lamps.green_line),
             ("lamps", "red_line", lamps.red_line),
             ("light", "line", light.line),
+            ("alarm", "line", config.alarm.line),
         ] {
             let Some(line) = line else { continue };
             if let Some((has, other, _)) = taken.iter().find(|(_, _, other)| *other == line) {

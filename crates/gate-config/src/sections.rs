@@ -190,6 +190,27 @@ impl Default for Light {
     }
 }
 
+/// `[alarm]`: an output for attacks and tampering, on the relay's driver and chip.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(inline)]
+pub struct Alarm {
+    /// The line of a siren, a lamp or an alarm panel's input; without it alarms are events only.
+    #[schemars(range(min = 0, max = 1023))]
+    pub line: Option<u32>,
+    /// The level that switches it on.
+    pub active: ActiveLevel,
+    /// How long an alarm stands after its last cause, milliseconds.
+    #[schemars(range(min = 1_000, max = 3_600_000))]
+    pub hold_ms: u32,
+}
+
+impl Default for Alarm {
+    fn default() -> Self {
+        Self { line: None, active: ActiveLevel::High, hold_ms: 60_000 }
+    }
+}
+
 /// `[vision]`: the networks and where they run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

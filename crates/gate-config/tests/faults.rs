@@ -110,6 +110,11 @@ fn keys_that_contradict_each_other_are_refused() {
     let asked = "[light]\nline = 22\n[liveness]\nmode = \"both\"\n[policy]\nagreeing_frames = ";
     assert!(told(&format!("{asked}9\n")).contains("one challenge of the lamp must hold them all"));
     assert_eq!(faults(&format!("{asked}8\n")), []);
+    assert!(
+        told("[alarm]\nline = 17\n").contains("\"line\" in [alarm] is line 17, which \"line\" in [relay] has already")
+    );
+    assert!(told("[light]\nline = 5\n[alarm]\nline = 5\n").contains("which \"line\" in [light] has already"));
+    assert!(told("[relay]\ndriver = \"rppal\"\n[alarm]\nline = 30\n").contains("\"line\" in [alarm] is 30"));
     assert!(told("[relay]\ndriver = \"rppal\"\ntrace = \"t\"\n").contains("goes with driver \"simulated\" only"));
     assert!(told("[quality]\nmin_luma = 230\n").contains("must be less than \"max_luma\" (225)"));
     assert!(told("[enrol]\nmax_luma = 10\n").contains("\"min_luma\" in [enrol] (50)"));

@@ -14,6 +14,7 @@ mod attention;
 
 pub use attention::SETTLED_LOOK_MS;
 
+use crate::alarm::{Alarm, Alarms};
 use crate::asking::{Asking, Step};
 use crate::attempts::{Attempts, Limits};
 use crate::evidence::{Evidence, LightAnswer, Verdict};
@@ -41,8 +42,8 @@ const LIGHT_TRIES_MAX: u8 = 3;
 const LIGHT_HOLDS_MS: u64 = 1_500;
 
 /// Most actions that one step can return: a refusal, a lock-out and a grant for each face and for each track that ends, the
-/// relay, faults, the light and lamps.
-pub const ACTIONS_MAX: usize = 3 * FACES_MAX + 3 * TRACKS_MAX + 12;
+/// relay, faults, the light, lamps and alarms.
+pub const ACTIONS_MAX: usize = 3 * FACES_MAX + 3 * TRACKS_MAX + 18;
 
 /// Two clocks read together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +138,13 @@ pub enum Event {
         /// Whether it stands now.
         present: bool,
     },
+    /// Staff should look: an alarm begins or ends.
+    Alarm {
+        /// Why.
+        cause: Alarm,
+        /// Whether it stands now.
+        present: bool,
+    },
     /// A fault came or went.
     Fault {
         /// Which.
@@ -160,6 +168,8 @@ pub enum Action {
         /// Not you, not now, or out of order.
         red: bool,
     },
+    /// Switch the alarm's output.
+    Alarm(bool),
     /// Write this into the event log.
     Log(Event),
 }
@@ -177,11 +187,13 @@ pub struct Decider {
     granted: Deque<(PersonKey, u64), GRANTS_MAX>,
     pad_thresholds: PadThresholds,
     attempts: Attempts,
+    alarms: Alarms,
     asking: Asking,
     seen_ms: Option<u64>,
     red_until_ms: u64,
     lamps: (bool, bool),
     relay_on: bool,
+    alarm_on: bool,
 }
 
 impl Decider {
@@ -195,11 +207,13 @@ impl Decider {
             evidence: Vec::new(),
             granted: Deque::new(),
             attempts: Attempts::default(),
+            alarms: Alarms::default(),
             asking: Asking::default(),
             seen_ms: None,
             red_until_ms: 0,
             lamps: (false, false),
             relay_on: false,
+            alarm_on: false,
         }
     }
 
@@ -215,6 +229,12 @@ impl Decider {
         self.gate.has(fault)
     }
 
+    /// Whether this alarm stands.
+    #[must_use]
+    pub fn has_alarm(&self, cause: Alarm) -> bool {
+        self.alarms.has(cause)
+    }
+
     /// The policy in force.
     #[must_use]
     pub fn policy(&self) -> &Policy {
@@ -228,8 +248,8 @@ impl Decider {
     }
 
     /// Another policy is in force. Evidence gathered under the old one is dropped, and nobody is asked by the lamp any more.
-    /// What has happened stays so: an open pulse and a lock-out end as they would have, faults stand, and whoever was let in
-    /// lately rests.
+    /// What has happened stays so: an open pulse, a lock-out and alarms end as they would have, faults stand, and whoever was
+    /// let in lately rests.
     pub fn set_policy(&mut self, policy: Policy, now: Now) -> Actions {
         let mut actions = Actions::new();
         self.gate.set_pulse(policy.pulse_ms, policy.pulse_max_ms);
@@ -288,6 +308,9 @@ impl Decider {
         while let Some(person) = self.attempts.next_over(now.mono_ms) {
             log(&mut actions, Event::Lockout { person, present: false });
         }
+        for cause in self.alarms.expire(now.mono_ms) {
+            log(&mut actions, Event::Alarm { cause, present: false });
+        }
         self.outputs(now, &mut actions);
         actions
     }
@@ -313,12 +336,23 @@ impl Decider {
         actions
     }
 
-    /// The machine is about to stop: lock, lamps out.
+    /// Somebody interferes with the camera: raise the alarm. Whether the gate opens does not depend on it.
+    pub fn tampered(&mut self, now: Now) -> Actions {
+        let mut actions = Actions::new();
+        self.raise(Alarm::Tamper, now, &mut actions);
+        self.outputs(now, &mut actions);
+        actions
+    }
+
+    /// The machine is about to stop: lock, lamps out, alarms over.
     pub fn stop(&mut self, now: Now) -> Actions {
         let mut actions = Actions::new();
         self.gate.stop();
         if self.asking.stop() {
             push(&mut actions, Action::Light(None));
+        }
+        for cause in self.alarms.stop() {
+            log(&mut actions, Event::Alarm { cause, present: false });
         }
         self.outputs(now, &mut actions);
         actions
@@ -332,7 +366,8 @@ impl Decider {
             .filter(|_| !self.gate.has(Fault::Camera))
             .map(|t| t.saturating_add(u64::from(self.policy.stall_ms) + 1));
         let sign = self.lamps.1.then_some(self.red_until_ms).filter(|_| self.gate.state() != State::Faulted);
-        [self.gate.deadline_ms(), stall, sign, self.attempts.deadline_ms()].into_iter().flatten().min()
+        let due = [self.gate.deadline_ms(), stall, sign, self.attempts.deadline_ms(), self.alarms.deadline_ms()];
+        due.into_iter().flatten().min()
     }
 
     /// What this frame says about one face; `None` when the face does not count (somebody behind the nearest).
@@ -629,6 +664,9 @@ impl Decider {
             lockout_ms: u64::from(lockout_ms),
         };
         let outcome = self.attempts.expose(person, now.mono_ms, &limits);
+        if outcome.alarm {
+            self.raise(Alarm::Attack, now, actions);
+        }
         if let Some(person) = outcome.locked_out {
             log(actions, Event::Lockout { person, present: true });
         }
@@ -649,6 +687,14 @@ impl Decider {
             log(actions, Event::Refused { reason, track, person });
         }
         news
+    }
+
+    /// Raises an alarm, or lets one that stands last as long as a new one.
+    fn raise(&mut self, cause: Alarm, now: Now, actions: &mut Actions) {
+        let until_ms = now.mono_ms.saturating_add(u64::from(self.policy.alarm_ms));
+        if self.alarms.raise(cause, until_ms) {
+            log(actions, Event::Alarm { cause, present: true });
+        }
     }
 
     fn fault_into(&mut self, fault: Fault, actions: &mut Actions) {
@@ -672,7 +718,7 @@ impl Decider {
         }
     }
 
-    /// Brings relay and lamps to what the state says.
+    /// Brings relay, lamps and alarm to what the state says.
     fn outputs(&mut self, now: Now, actions: &mut Actions) {
         let on = self.gate.relay_on();
         if on != self.relay_on {
@@ -685,6 +731,11 @@ impl Decider {
         if lamps != self.lamps {
             self.lamps = lamps;
             push(actions, Action::Lamps { green: lamps.0, red: lamps.1 });
+        }
+        let alarm_on = self.alarms.any();
+        if alarm_on != self.alarm_on {
+            self.alarm_on = alarm_on;
+            push(actions, Action::Alarm(alarm_on));
         }
     }
 }

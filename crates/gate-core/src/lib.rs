@@ -15,6 +15,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod alarm;
 mod asking;
 mod attempts;
 pub mod codes;

@@ -131,6 +131,8 @@ pub struct Policy {
     pub pulse_max_ms: u32,
     /// No sighting for this long is a camera fault, milliseconds.
     pub stall_ms: u32,
+    /// How long an alarm stands after it was last raised, milliseconds.
+    pub alarm_ms: u32,
     /// What to do about two people.
     pub several_faces: SeveralFaces,
     /// Another face counts as a second person when it is at least this part of the nearest face's width, 0..1.
@@ -156,6 +158,7 @@ impl Default for Policy {
             pulse_ms: 3_000,
             pulse_max_ms: 10_000,
             stall_ms: 2_000,
+            alarm_ms: 60_000,
             several_faces: SeveralFaces::Refuse,
             bystander_ratio: 0.5,
             quality: QualityPolicy::default(),

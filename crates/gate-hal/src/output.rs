@@ -54,7 +54,7 @@ pub enum OutputError {
     /// The line cannot be had.
     #[error("the {name} output cannot be opened at {at} ({why}): {advice}")]
     Open {
-        /// `relay`, `green` or `red`.
+        /// `relay`, `green`, `red`, `light` or `alarm`.
         name: &'static str,
         /// Chip and line, or file.
         at: String,

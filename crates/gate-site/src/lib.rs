@@ -304,6 +304,15 @@ impl Site {
         light.line.filter(|_| is_asked).map(|line| self.output_spec(line, light.active)).transpose()
     }
 
+    /// The alarm's line, if there is one.
+    ///
+    /// # Errors
+    /// When the number does not fit the driver.
+    pub fn alarm_spec(&self) -> Result<Option<OutputSpec>, SiteError> {
+        let alarm = &self.config.alarm;
+        alarm.line.map(|line| self.output_spec(line, alarm.active)).transpose()
+    }
+
     fn output_spec(&self, line: u32, active: ActiveLevel) -> Result<OutputSpec, SiteError> {
         let relay = &self.config.relay;
         let active_low = active == ActiveLevel::Low;
