@@ -310,7 +310,7 @@ impl World {
                     self.grants += 1;
                     self.earned(*person, now)?;
                 }
-                Action::Log(Event::Lockout { present, .. }) => self.noticed |= present,
+                Action::Log(Event::Lockout { present, .. } | Event::Alarm { present, .. }) => self.noticed |= present,
                 _ => {}
             }
         }
