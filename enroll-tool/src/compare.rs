@@ -3,6 +3,7 @@
 use crate::args::{Compare, Identify, Verify};
 use crate::desk::{Desk, count};
 use crate::face::{self, QualityJson, tenths};
+use crate::inputs;
 use crate::known::Known;
 use crate::refusal::{Exit, Refusal};
 use crate::when;
@@ -49,6 +50,7 @@ struct Unseen {
 /// # Errors
 /// A fault. A picture that cannot be read is told, and the others go on.
 pub fn identify(desk: &Desk, args: &Identify) -> Result<Exit> {
+    inputs::hold(desk, &args.photos)?;
     let store = desk.store_to_read()?;
     let mut vision = desk.site.vision()?;
     let encoder = vision.encoder().card();
@@ -149,6 +151,7 @@ struct Verified<'a> {
 /// # Errors
 /// A refusal (nobody has the id, no face) or a fault.
 pub fn verify(desk: &Desk, args: &Verify) -> Result<Exit> {
+    inputs::hold(desk, [&args.photo])?;
     let store = desk.store_to_read()?;
     let person = store.person(&args.id)?;
     let mut vision = desk.site.vision()?;

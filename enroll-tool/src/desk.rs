@@ -2,8 +2,8 @@
 
 use crate::refusal::refuse;
 use anyhow::Result;
-use gate_site::{Site, SiteError};
-use gate_store::{Store, StoreError};
+use gate_site::Site;
+use gate_store::Store;
 use gate_vision::card::{Card, Job};
 use serde::Serialize;
 use std::io::Write;
@@ -26,7 +26,8 @@ impl Desk {
         Ok(Self { site: Site::load(config, store)?, json })
     }
 
-    /// The store, for changes.
+    /// The store, for changes. From here on this process is the store's owner: pictures are opened before, see
+    /// [`crate::inputs::hold`].
     ///
     /// # Errors
     /// When there is none, or it cannot be opened.
@@ -39,10 +40,7 @@ impl Desk {
     /// # Errors
     /// When there is none, or it cannot be opened.
     pub fn store_to_read(&self) -> Result<Store> {
-        match self.site.open_store() {
-            Err(SiteError::Store(StoreError::ReadOnly { .. })) => Ok(self.site.open_store_read_only()?),
-            opened => Ok(opened?),
-        }
+        Ok(self.site.open_store_to_look()?)
     }
 
     /// The configured encoder's card.
@@ -72,6 +70,14 @@ impl Desk {
 /// With what to do instead.
 pub fn plain_file(path: &Path) -> Result<()> {
     let meta = std::fs::metadata(path).map_err(|error| refuse(format!("{}: {error}", path.display())))?;
+    plain(path, &meta)
+}
+
+/// The same of what was examined before.
+///
+/// # Errors
+/// With what to do instead.
+pub fn plain(path: &Path, meta: &std::fs::Metadata) -> Result<()> {
     if meta.is_dir() {
         let advice = "is a folder: name a picture in it, or use `enroll-tool import`";
         return Err(refuse(format!("{} {advice}", path.display())));

@@ -4,6 +4,7 @@ use crate::args::Add;
 use crate::camera;
 use crate::desk::{Desk, count};
 use crate::face::{self, QualityJson};
+use crate::inputs;
 use crate::known::Known;
 use crate::refusal::{Exit, refuse, refuse_face};
 use crate::when::{self, When};
@@ -235,6 +236,7 @@ struct Added<'a> {
 /// A refusal with advice, or a fault. Nothing is stored then.
 pub fn add(desk: &Desk, add: &Add) -> Result<Exit> {
     let access = access(Access::default(), add.valid_from, add.valid_until)?;
+    inputs::hold(desk, &add.photos)?;
     let mut store = desk.store()?;
     let before = references_before(&store, add, access)?;
     let mut enroller = Enroller::new(desk, &store, add.keep_picture, add.allow_duplicate)?;

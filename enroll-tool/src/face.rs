@@ -1,6 +1,6 @@
 //! From a picture to the one face in it that counts.
 
-use crate::desk::plain_file;
+use crate::inputs;
 use crate::refusal::{refuse, refuse_face};
 use anyhow::{Context, Result};
 use gate_core::geometry::Rect;
@@ -26,8 +26,8 @@ const KEPT_MARGIN: f32 = 0.6;
 /// # Errors
 /// A refusal: whatever is wrong with it, it is bad input.
 pub fn read(path: &Path) -> Result<Photo> {
-    plain_file(path)?;
-    Photo::read(path).map_err(|error| refuse(error.to_string()))
+    let file = inputs::open(path)?;
+    Photo::from_file(&file, path).map_err(|error| refuse(error.to_string()))
 }
 
 /// The face to enrol, or why there is none. `portraits`: largest first.

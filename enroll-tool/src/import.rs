@@ -4,8 +4,10 @@ use crate::args::Import;
 use crate::desk::{Desk, columns, count};
 use crate::enrol::{Enroller, Reference};
 use crate::import_list::{self, Planned, Refused};
+use crate::inputs;
 use crate::refusal::{Exit, Refusal, is_bad_input, refuse};
 use anyhow::{Context, Result};
+use gate_guard::files;
 use gate_store::{MAX_REFERENCES, NewPerson, NewReference, Store, StoreError};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -31,9 +33,10 @@ struct Outcome {
 /// A refusal when the source is neither; a fault. What was stored until then stays.
 pub fn import(desk: &Desk, args: &Import) -> Result<Exit> {
     let list = import_list::read(&args.source)?;
+    let mut report = args.report.as_deref().map(Report::create).transpose()?;
+    inputs::hold(desk, list.people.iter().flat_map(|planned| &planned.photos))?;
     let mut store = desk.store()?;
     let mut outcome = Outcome::default();
-    let mut report = args.report.as_deref().map(Report::create).transpose()?;
     for refused in list.refused {
         tell(&mut outcome, &mut report, refused)?;
     }
@@ -188,7 +191,7 @@ struct Report {
 impl Report {
     fn create(path: &Path) -> Result<Self> {
         let path_text = path.display().to_string();
-        let file = File::create(path).map_err(|error| refuse(format!("--report {path_text}: {error}")))?;
+        let file = files::replace(path).map_err(|error| refuse(format!("--report {path_text}: {error}")))?;
         let mut report = Self { writer: csv::Writer::from_writer(file), path: path_text };
         report.row(&["file", "id", "reason", "advice"])?;
         Ok(report)

@@ -3,10 +3,12 @@
 use crate::desk::{Desk, columns, count};
 use crate::refusal::Exit;
 use anyhow::{Context, Result};
+use gate_guard::owner;
+use gate_site::SiteError;
 use gate_store::{CheckReport, KeySource, SiteKey, Store, StoreError};
 use serde::Serialize;
 use std::fs::{self, DirBuilder};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// The store's database; where it is, there is a store.
@@ -20,21 +22,24 @@ struct Made {
     key_made: bool,
 }
 
-/// Makes the site key, unless there is one, and an empty store.
+/// Makes the site key, unless there is one, and an empty store. Root becomes the owner of a store folder that was made
+/// for the gate's own user, so that nothing in it is ever root's, and no link in it leads root astray.
 ///
 /// # Errors
 /// When there is a store already, or the disk refuses.
 pub fn init(desk: &Desk) -> Result<Exit> {
     let dir = desk.site.store_dir();
     let database = dir.join(DATABASE);
-    if database.exists() {
+    if fs::symlink_metadata(&database).is_ok() {
         return Err(StoreError::AlreadyThere { path: database }.into());
     }
     let source = desk.site.key_source();
-    let key_made = !source.path().exists();
-    let key = if key_made { make_key(&source)? } else { SiteKey::load(&source)? };
+    // A key that lies elsewhere is root's, who alone may write there.
+    let early = if desk.site.key_is_in_store() { None } else { Some(make_or_load(&source)?) };
+    owner::become_owner_of(dir).map_err(SiteError::from)?;
+    let (key, key_made) = early.map_or_else(|| make_or_load(&source), Ok)?;
     Store::init(dir, &key)?;
-    give_to_owner(dir, source.path());
+
     let (store, key) = (dir.to_path_buf(), source.path().to_path_buf());
     let made = if key_made { "made" } else { "was there, used" };
     let text = format!(
@@ -47,6 +52,13 @@ pub fn init(desk: &Desk) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// The site key, and whether it was made now.
+fn make_or_load(source: &KeySource) -> Result<(SiteKey, bool)> {
+    // A link that leads nowhere is something, too: loading tells what is wrong with it.
+    let is_there = fs::symlink_metadata(source.path()).is_ok();
+    Ok((if is_there { SiteKey::load(source)? } else { make_key(source)? }, !is_there))
+}
+
 fn make_key(source: &KeySource) -> Result<SiteKey> {
     let path = source.path();
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -56,22 +68,6 @@ fn make_key(source: &KeySource) -> Result<SiteKey> {
     let key = SiteKey::generate()?;
     key.create_file(path)?;
     Ok(key)
-}
-
-/// A store folder that was made beforehand belongs to the gate's own user; root must not leave files in it that this
-/// user cannot open.
-fn give_to_owner(dir: &Path, key: &Path) {
-    let Ok(folder) = fs::metadata(dir) else { return };
-    let mut files: Vec<PathBuf> = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    files.retain(|file| {
-        file == key || file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"people."))
-    });
-    for file in files {
-        let differs = fs::symlink_metadata(&file).is_ok_and(|meta| meta.is_file() && meta.uid() != folder.uid());
-        if differs && let Err(error) = chown(&file, Some(folder.uid()), Some(folder.gid())) {
-            tracing::warn!("{} could not be given to the folder's owner ({error}): use chown", file.display());
-        }
-    }
 }
 
 /// `check --json`.

@@ -17,6 +17,7 @@ mod enrol;
 mod face;
 mod import;
 mod import_list;
+mod inputs;
 mod keep;
 mod known;
 mod people;

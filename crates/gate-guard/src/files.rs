@@ -164,7 +164,9 @@ fn explain(error: io::Error) -> io::Error {
             io::ErrorKind::InvalidInput,
             "it is a symbolic link, which is not followed here: put the file itself in its place",
         ),
-        Some(Errno::ENXIO) => io::Error::new(io::ErrorKind::InvalidInput, "it is a device, pipe or socket, not a file"),
+        Some(Errno::ENXIO) => {
+            io::Error::new(io::ErrorKind::InvalidInput, "it is not a file: a socket, or a pipe that nobody reads")
+        }
         _ => error,
     }
 }

@@ -14,7 +14,7 @@ use clap_complete::Shell;
 use clap_mangen::roff::{Roff, bold, roman};
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Every key with its default and one line of why: what gate.toml(5) shows.
 const EVERY_KEY: &str = include_str!("../../../config/gate.toml");
@@ -35,28 +35,71 @@ pub struct ManualArgs {
 /// # Errors
 /// When the disk refuses.
 pub fn write(mut command: Command, folder: &Path) -> io::Result<()> {
-    let pages = folder.join("man");
-    fs::create_dir_all(&pages)?;
+    let draft = Draft::begin(folder)?;
+    let pages = draft.folder("man")?;
     // First of all: the completions make clap add its `help` command, which needs no page for each of the others.
     clap_mangen::generate_to(command.clone(), &pages)?;
-    let name = command.get_name().to_owned();
     for page in fs::read_dir(&pages)? {
-        let page = page?;
-        // The folder may hold another program's pages, too.
-        if page.file_name().to_string_lossy().starts_with(&name) {
-            fs::write(page.path(), keep_columns(&fs::read_to_string(page.path())?))?;
-        }
+        let page = page?.path();
+        fs::write(&page, keep_columns(&fs::read_to_string(&page)?))?;
     }
+
+    let name = command.get_name().to_owned();
     for (shell, place) in [(Shell::Bash, "bash"), (Shell::Zsh, "zsh"), (Shell::Fish, "fish")] {
-        let place = folder.join(place);
-        fs::create_dir_all(&place)?;
+        let place = draft.folder(place)?;
         let file = clap_complete::generate_to(shell, &mut command, &name, &place)?;
         if shell == Shell::Bash {
             // Bash looks for a file of the command's bare name.
             fs::rename(file, place.join(&name))?;
         }
     }
-    Ok(())
+    draft.publish(folder)
+}
+
+/// A folder of this run's own, where everything is written first. Renaming a finished file into its place replaces a
+/// link there; writing would have followed it.
+struct Draft(PathBuf);
+
+impl Draft {
+    fn begin(folder: &Path) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let draft = folder.join(format!(".draft-{}", std::process::id()));
+        fs::create_dir(&draft)?;
+        Ok(Self(draft))
+    }
+
+    fn folder(&self, name: &str) -> io::Result<PathBuf> {
+        let folder = self.0.join(name);
+        fs::create_dir(&folder)?;
+        Ok(folder)
+    }
+
+    fn publish(self, to: &Path) -> io::Result<()> {
+        for folder in fs::read_dir(&self.0)? {
+            let folder = folder?;
+            let place = to.join(folder.file_name());
+            match fs::symlink_metadata(&place) {
+                Ok(meta) if meta.is_dir() => {}
+                Ok(_) => {
+                    let what = format!("{} is not a folder: remove it", place.display());
+                    return Err(io::Error::new(io::ErrorKind::NotADirectory, what));
+                }
+                Err(_) => fs::create_dir(&place)?,
+            }
+            for file in fs::read_dir(folder.path())? {
+                let file = file?;
+                fs::rename(file.path(), place.join(file.file_name()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // What is left of it harms nobody.
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 /// Our help has examples in columns; a page is filled and adjusted unless it is told not to.
@@ -83,8 +126,7 @@ fn keep_columns(page: &str) -> String {
 /// # Errors
 /// When the disk refuses.
 pub fn write_config_page(folder: &Path) -> io::Result<()> {
-    let pages = folder.join("man");
-    fs::create_dir_all(&pages)?;
+    let draft = Draft::begin(folder)?;
     let mut page = Roff::new();
     page.control("TH", ["gate.toml", "5"]);
     page.control("SH", ["NAME"]);
@@ -113,7 +155,8 @@ pub fn write_config_page(folder: &Path) -> io::Result<()> {
         bold("gate-lab"),
         roman("(1)"),
     ]);
-    fs::write(pages.join("gate.toml.5"), page.render())
+    fs::write(draft.folder("man")?.join("gate.toml.5"), page.render())?;
+    draft.publish(folder)
 }
 
 #[cfg(test)]
@@ -142,6 +185,31 @@ mod tests {
         for completions in ["bash/gate", "zsh/_gate", "fish/gate.fish"] {
             assert!(read(completions).contains("run"), "{completions}");
         }
+    }
+
+    #[test]
+    fn pages_are_written_through_no_link_and_leave_other_pages_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("man")).unwrap();
+        fs::write(at("victim"), "precious").unwrap();
+        fs::write(at("man/other.1"), "other").unwrap();
+        for name in ["gate.1", "gate.toml.5"] {
+            std::os::unix::fs::symlink(at("victim"), at("man").join(name)).unwrap();
+        }
+        write(Command::new("gate"), folder.path()).unwrap();
+        write_config_page(folder.path()).unwrap();
+        assert_eq!(fs::read_to_string(at("victim")).unwrap(), "precious");
+        assert_eq!(fs::read_to_string(at("man/other.1")).unwrap(), "other");
+        for name in ["gate.1", "gate.toml.5"] {
+            assert!(fs::symlink_metadata(at("man").join(name)).unwrap().is_file(), "{name}");
+        }
+        // A folder that is a link leads elsewhere altogether.
+        fs::rename(at("man"), at("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(at("elsewhere"), at("man")).unwrap();
+        let error = write(Command::new("gate"), folder.path()).unwrap_err().to_string();
+        assert!(error.contains("is not a folder"), "{error}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 6, "no draft is left");
     }
 
     #[test]

@@ -42,6 +42,9 @@ pub enum SiteError {
     /// People and references.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Root's rights could not be given up.
+    #[error(transparent)]
+    Owner(#[from] gate_guard::OwnerError),
     /// The camera's name.
     #[error("[camera] source: {0}")]
     Camera(#[from] SpecError),
@@ -164,12 +167,44 @@ impl Site {
         KeySource::find(self.config.store.key_file.as_deref(), self.store_dir())
     }
 
-    /// Opens the store for staff's work.
+    /// Whether the site key lies in the store's folder, as a file of the store's owner.
+    #[must_use]
+    pub fn key_is_in_store(&self) -> bool {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        let source = self.key_source();
+        source.path().parent().is_some_and(|folder| real(folder) == real(self.store_dir()))
+    }
+
+    /// The site key, for staff's work. Root becomes the store's owner here, for good. A key that lies elsewhere may be
+    /// root's alone, as in `/etc/credstore`, and is read before that.
     ///
     /// # Errors
-    /// See [`SiteKey::load`] and [`Store::open`].
+    /// See [`SiteKey::load`] and [`gate_guard::owner::become_owner_of`].
+    fn key_as_owner(&self) -> Result<SiteKey, SiteError> {
+        let source = self.key_source();
+        let key = if self.key_is_in_store() { None } else { Some(SiteKey::load(&source)?) };
+        gate_guard::owner::become_owner_of(self.store_dir())?;
+        Ok(key.map_or_else(|| SiteKey::load(&source), Ok)?)
+    }
+
+    /// Opens the store for staff's work. Root becomes the store's owner first, for good.
+    ///
+    /// # Errors
+    /// See [`SiteKey::load`], [`gate_guard::owner::become_owner_of`] and [`Store::open`].
     pub fn open_store(&self) -> Result<Store, SiteError> {
-        Ok(Store::open(self.store_dir(), &SiteKey::load(&self.key_source())?)?)
+        Ok(Store::open(self.store_dir(), &self.key_as_owner()?)?)
+    }
+
+    /// The same for looking, which those may do, too, who cannot write there.
+    ///
+    /// # Errors
+    /// See [`Self::open_store`].
+    pub fn open_store_to_look(&self) -> Result<Store, SiteError> {
+        let key = self.key_as_owner()?;
+        match Store::open(self.store_dir(), &key) {
+            Err(StoreError::ReadOnly { .. }) => Ok(Store::open_read_only(self.store_dir(), &key)?),
+            opened => Ok(opened?),
+        }
     }
 
     /// Opens the store for the gate, which changes nothing in it.

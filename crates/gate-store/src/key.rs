@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use gate_guard::files;
 use zeroize::Zeroizing;
 
 use crate::seal::{KEY_BYTES, Sealer, random};
@@ -85,17 +86,15 @@ impl SiteKey {
     pub fn load(source: &KeySource) -> Result<Self> {
         let path = source.path();
         let fault = |what: String| StoreError::KeyFile { path: path.to_path_buf(), what };
-        let file = File::open(path).map_err(|error| match error.kind() {
+        let file = files::open_read(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => fault(
                 "not found: `enroll-tool init` makes it together with a new store; restore it for an old one".into(),
             ),
-            io::ErrorKind::PermissionDenied => fault("not readable: run as the store's owner".into()),
+            io::ErrorKind::PermissionDenied => fault("not readable: run as its owner, or as root".into()),
+            io::ErrorKind::InvalidInput => fault(error.to_string()),
             _ => fault(format!("cannot be opened: {error}")),
         })?;
         let meta = file.metadata().map_err(|error| fault(format!("cannot be examined: {error}")))?;
-        if !meta.is_file() {
-            return Err(fault("not a regular file".into()));
-        }
         if matches!(source, KeySource::File(_)) && meta.mode() & 0o077 != 0 {
             let mode = meta.mode() & 0o777;
             let path = path.display();
@@ -222,7 +221,7 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         assert!(matches!(SiteKey::load(&KeySource::File(path)), Err(StoreError::KeyFile { .. })));
         let directory = SiteKey::load(&KeySource::Credential(dir.path().to_path_buf()));
-        assert!(directory.unwrap_err().to_string().contains("not a regular file"));
+        assert!(directory.unwrap_err().to_string().contains("a folder, not a file"));
     }
 
     #[test]

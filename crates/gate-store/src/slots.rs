@@ -12,10 +12,12 @@
 //! Slots are only appended, under the database's write lock, and are on disk before the row that names them is
 //! committed. A slot without a row (power lost in between) is never used; it is the price of needing no journal.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+
+use gate_guard::files;
 
 use crate::key::sync_parent;
 use crate::seal::{KEY_BYTES, SEAL_BYTES};
@@ -68,7 +70,7 @@ impl SlotFile {
     /// Makes the file for a new store. An earlier one without slots (a set-up that was cut short) is replaced.
     pub(crate) fn create(dir: &Path, store_mark: &Mark) -> Result<Self> {
         let path = dir.join(FILE);
-        let there = path.metadata().map(|meta| meta.len()).unwrap_or(0);
+        let there = fs::symlink_metadata(&path).map(|meta| meta.len()).unwrap_or(0);
         if there > BLOCK as u64 {
             return Err(StoreError::AlreadyThere { path });
         }
@@ -76,8 +78,7 @@ impl SlotFile {
         block[..MAGIC.len()].copy_from_slice(MAGIC);
         block[MAGIC.len()..][..MARK_BYTES].copy_from_slice(store_mark);
         let make = || -> io::Result<File> {
-            let mut file =
-                OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+            let mut file = files::replace(&path)?;
             file.write_all(&block)?;
             file.sync_all()?;
             Ok(file)
@@ -90,7 +91,8 @@ impl SlotFile {
     /// Opens the file of the store that `store_mark` tells from others.
     pub(crate) fn open(dir: &Path, store_mark: &Mark, write: bool) -> Result<Self> {
         let path = dir.join(FILE);
-        let file = OpenOptions::new().read(true).write(write).open(&path).map_err(|error| match error.kind() {
+        let opened = if write { files::open_read_write(&path) } else { files::open_read(&path) };
+        let file = opened.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => StoreError::damaged(&path, "the file is missing"),
             _ => StoreError::io("open", &path, error),
         })?;

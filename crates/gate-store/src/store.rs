@@ -1,13 +1,14 @@
 //! Making and opening a store: files, pragmas, checks. What is done with it is in `people`, `gallery` and `check`.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gate_guard::files;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 use zeroize::Zeroizing;
@@ -95,7 +96,8 @@ impl Store {
         // Two set-ups at once would write into each other's files. The lock goes with the handle.
         let locked = File::open(dir).and_then(|handle| handle.lock().map(|()| handle));
         let _lock = locked.map_err(|error| StoreError::io("lock", dir, error))?;
-        if path.exists() {
+        // A link, even one that leads nowhere, is in the way like a file.
+        if fs::symlink_metadata(&path).is_ok() {
             return Err(StoreError::AlreadyThere { path });
         }
         let mut store_mark = Mark::default();
@@ -104,7 +106,7 @@ impl Store {
         // Complete under another name first: a set-up cut short leaves no half a store.
         let draft = dir.join("people.db.new");
         write_draft(&draft, key, &store_mark)?;
-        let synced = File::open(&draft).and_then(|file| file.sync_all());
+        let synced = files::open_read(&draft).and_then(|file| file.sync_all());
         synced.and_then(|()| fs::rename(&draft, &path)).map_err(|error| StoreError::io("create", &path, error))?;
         sync_parent(&path)?;
         Store::open(dir, key)
@@ -167,9 +169,10 @@ impl Store {
         let mut query = self.conn.prepare_cached("PRAGMA data_version").at(&self.path)?;
         // data_version counts the others' commits, total_changes our own rows.
         let others: i64 = query.query_row([], |row| row.get(0)).at(&self.path)?;
-        let database = self.path.metadata().map(|m| (m.dev(), m.ino(), m.size(), m.ctime(), m.ctime_nsec()));
+        let database =
+            fs::symlink_metadata(&self.path).map(|m| (m.dev(), m.ino(), m.size(), m.ctime(), m.ctime_nsec()));
         // Written before each commit: what is in it changes with the database.
-        let keys = self.path.with_file_name(slots::FILE).metadata().map(|m| (m.dev(), m.ino()));
+        let keys = fs::symlink_metadata(self.path.with_file_name(slots::FILE)).map(|m| (m.dev(), m.ino()));
         let mut hasher = DefaultHasher::new();
         (others, self.conn.total_changes(), database.ok(), keys.ok()).hash(&mut hasher);
         Ok(hasher.finish())
@@ -179,8 +182,9 @@ impl Store {
 /// The database's path, if it is there.
 fn existing(dir: &Path) -> Result<PathBuf> {
     let path = dir.join(FILE);
-    match path.metadata() {
-        Ok(meta) if meta.len() == 0 => Err(StoreError::damaged(&path, "the file is empty")),
+    let found = fs::symlink_metadata(&path).and_then(|meta| files::is_regular(&meta).map(|()| meta.len()));
+    match found {
+        Ok(0) => Err(StoreError::damaged(&path, "the file is empty")),
         Ok(_) => Ok(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StoreError::NotThere { path }),
         Err(error) => Err(StoreError::io("open", &path, error)),
@@ -188,9 +192,19 @@ fn existing(dir: &Path) -> Result<PathBuf> {
 }
 
 fn connect(path: &Path, mode: OpenFlags) -> Result<Connection> {
-    let conn = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX).at(path)?;
+    let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let conn = Connection::open_with_flags(real_place(path)?, flags).at(path)?;
     configure(&conn).at(path)?;
     Ok(conn)
+}
+
+/// The file under its own name in its real folder. SQLite's `NOFOLLOW` refuses a link anywhere in the path; only one
+/// in place of the file itself is a danger, and that one is left as it is, for SQLite to refuse.
+fn real_place(path: &Path) -> Result<PathBuf> {
+    let (folder, name) = (path.parent().unwrap_or(path), path.file_name().unwrap_or_default());
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let real = folder.canonicalize().map_err(|error| StoreError::io("open", path, error))?;
+    Ok(real.join(name))
 }
 
 /// What every connection needs. Trust nothing that the file's schema might have been made to do.
@@ -216,7 +230,7 @@ fn configure_writer(conn: &Connection, path: &Path) -> Result<()> {
 /// could then change the store behind an immutable connection, and a suspended person would keep walking in.
 fn on_read_only_file_system(dir: &Path) -> bool {
     let probe = dir.join(".people.db.probe");
-    match OpenOptions::new().write(true).create_new(true).open(&probe) {
+    match files::create_new(&probe) {
         Ok(_) => {
             let _ = fs::remove_file(&probe); // an empty file left behind does no harm
             false
@@ -228,19 +242,22 @@ fn on_read_only_file_system(dir: &Path) -> bool {
 /// Opens a database that nobody can change.
 fn connect_immutable(path: &Path) -> Result<Connection> {
     let log = path.with_extension("db-wal");
-    if log.metadata().is_ok_and(|meta| meta.len() > 0) {
+    if fs::symlink_metadata(&log).is_ok_and(|meta| meta.len() > 0) {
         let what = "changes are still in its write-ahead log, which needs a writable file system: mount it so once";
         return Err(StoreError::damaged(path, what));
     }
     let mut uri = String::from("file:");
-    for byte in path.as_os_str().as_encoded_bytes() {
+    for byte in real_place(path)?.as_os_str().as_encoded_bytes() {
         match byte {
             b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => uri.push(char::from(*byte)),
             other => uri.push_str(&format!("%{other:02x}")),
         }
     }
     uri.push_str("?immutable=1");
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let conn = Connection::open_with_flags(uri, flags).at(path)?;
     configure(&conn).at(path)?;
     Ok(conn)
@@ -259,8 +276,7 @@ fn write_draft(draft: &Path, key: &SiteKey, store_mark: &Mark) -> Result<()> {
         }
     }
     // SQLite would make it by the umask; its -wal and -shm inherit this mode.
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft);
-    made.map_err(|error| StoreError::io("create", draft, error))?;
+    files::create_new(draft).map_err(|error| StoreError::io("create", draft, error))?;
     let mut conn = connect(draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     configure_writer(&conn, draft)?;
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).at(draft)?;

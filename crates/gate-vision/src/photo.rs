@@ -3,7 +3,8 @@
 use crate::error::VisionError;
 use gate_core::picture::Rgb;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
-use std::io::Cursor;
+use std::fs::File;
+use std::io::{Cursor, Read, Seek};
 use std::path::Path;
 
 /// Largest side of a picture, pixels.
@@ -24,14 +25,26 @@ impl Photo {
     /// # Errors
     /// When the file cannot be read, is not such a picture, is damaged, or is larger than the limits above.
     pub fn read(path: &Path) -> Result<Self, VisionError> {
+        let file = File::open(path).map_err(|source| VisionError::Io { path: path.to_path_buf(), source })?;
+        Self::from_file(&file, path)
+    }
+
+    /// The same from an open file, from its first byte; `path` is only for the error message.
+    ///
+    /// # Errors
+    /// See [`Photo::read`].
+    pub fn from_file(mut file: &File, path: &Path) -> Result<Self, VisionError> {
         let io = |source| VisionError::Io { path: path.to_path_buf(), source };
-        let bytes = std::fs::metadata(path).map_err(io)?.len();
-        if bytes > FILE_MAX_BYTES {
+        file.rewind().map_err(io)?;
+        let mut content = Vec::new();
+        file.take(FILE_MAX_BYTES + 1).read_to_end(&mut content).map_err(io)?;
+        if content.len() as u64 > FILE_MAX_BYTES {
+            let bytes = file.metadata().map_err(io)?.len();
             let why =
                 format!("a file of {} MB is no passport picture; at most {} MB", bytes >> 20, FILE_MAX_BYTES >> 20);
             return Err(VisionError::Picture { path: path.to_path_buf(), why });
         }
-        Self::decode(&std::fs::read(path).map_err(io)?, path)
+        Self::decode(&content, path)
     }
 
     /// The same from the file's bytes; `path` is only for the error message.
