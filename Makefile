@@ -7,6 +7,8 @@ DENY = target/tools/bin/cargo-deny
 DENY_VERSION = 0.20.2
 DEB = target/tools/bin/cargo-deb
 DEB_VERSION = 3.8.0
+# Named, since root searches no working folder for models.
+CONFIG = $(firstword $(wildcard /etc/face-gate/gate.toml) config/gate.toml)
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
@@ -21,7 +23,7 @@ lab: setup ## gate-lab, the engineer's and officer's tool, optimised, in target/
 	cargo build --release -p gate-lab
 
 demo: build ## set-up and the main job: people walk up, the gate opens or stays shut; report in target/demo
-	cargo run --release -p gate-daemon -- demo
+	cargo run --release -p gate-daemon -- --config config/gate.toml demo
 
 test: $(if $(GATE_PROGRAMS),setup,build) ## everything a change must pass, but for lint and rig (GATE_PROGRAMS=DIR: try those)
 	cargo test --workspace
@@ -33,7 +35,7 @@ lint: setup $(DENY) ## format, clippy, licences and bans of dependencies, system
 	scripts/verify-units.sh
 
 bench: build ## how long each stage takes on this machine, in the whole gate and crate by crate
-	cargo run --release -p gate-daemon -- bench
+	cargo run --release -p gate-daemon -- --config config/gate.toml bench
 	cargo bench -p gate-core -p gate-vision -p gate-store -p gate-stats --bench '*'
 
 bench-peers: build ## beside OpenCV, dlib, faiss, usearch and numpy, 10 minutes: table and docs/peers.svg (QUICK=1: a try)
@@ -49,7 +51,7 @@ bench-baseline: ## what the kernels take now is what bench-check compares with f
 	python3 benches/counts/check.py --write
 
 check: build ## the doctor: config, runtime, models, store, camera, relay (CONFIG=FILE)
-	cargo run --release -p gate-daemon -- check $(if $(CONFIG),--config "$(CONFIG)")
+	cargo run --release -p gate-daemon -- check --config "$(CONFIG)"
 
 deb: setup $(DEB) ## the Debian package, in target/debian (ARCH=amd64 or arm64; without it for this machine)
 	scripts/package.sh $(ARCH)

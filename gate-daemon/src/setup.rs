@@ -60,6 +60,7 @@ fn fetch_script(models: &Path) -> Option<PathBuf> {
 }
 
 fn fetch(script: &Path, from: Option<&Path>) -> Result<()> {
+    gate_guard::trusted::check(script)?;
     let mut command = Command::new("python3");
     command.arg(script).args(["--kind", "runtime,model"]);
     if let Some(from) = from {

@@ -43,7 +43,7 @@ fn only<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
 fn the_core_and_the_configuration_use_only_what_they_may() {
     let metadata = metadata();
     assert_eq!(used_by(&metadata, "gate-core"), only(["heapless", "libm", "pulp", "serde"]));
-    let config = ["gate-core", "schemars", "serde", "serde_json", "strsim", "thiserror", "toml"];
+    let config = ["gate-core", "gate-guard", "schemars", "serde", "serde_json", "strsim", "thiserror", "toml"];
     assert_eq!(used_by(&metadata, "gate-config"), only(config));
 }
 

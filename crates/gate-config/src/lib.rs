@@ -91,7 +91,8 @@ impl Config {
         Self::parse_in(&text, &path.display().to_string(), path.parent().unwrap_or(Path::new("")))
     }
 
-    /// Checks the text of a configuration file; `name` is its path, for error messages and to resolve relative paths.
+    /// Checks the text of a configuration file; `name` is its path, for error messages and to resolve relative paths. Empty:
+    /// there is no file, these are the defaults.
     ///
     /// # Errors
     /// [`ConfigError::Faults`] with everything that is wrong in it.
@@ -111,7 +112,7 @@ impl Config {
         if !notes.is_empty() {
             return Err(source.faults(notes));
         }
-        config.resolve(folder);
+        config.resolve((!name.is_empty()).then_some(folder));
         Ok(config)
     }
 

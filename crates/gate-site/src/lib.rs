@@ -42,6 +42,9 @@ pub enum SiteError {
     /// People and references.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A file that root does not take its configuration from.
+    #[error(transparent)]
+    Untrusted(#[from] gate_guard::Untrusted),
     /// Root's rights could not be given up.
     #[error(transparent)]
     Owner(#[from] gate_guard::OwnerError),
@@ -86,10 +89,13 @@ impl Site {
     /// `store` overrides `[store] dir`.
     ///
     /// # Errors
-    /// When a file is named and missing, or cannot be used.
+    /// When a file is named and missing, or cannot be used; for root, when others could have written it.
     pub fn load(file: Option<&Path>, store: Option<&Path>) -> Result<Self, SiteError> {
         let installed = Path::new(CONFIG_PATH);
         let file = file.or_else(|| installed.exists().then_some(installed));
+        if let Some(file) = file {
+            gate_guard::trusted::check(file)?;
+        }
         let mut config = file.map_or_else(|| Config::parse("", ""), Config::load)?;
         if let Some(store) = store {
             config.store.dir = store.to_path_buf();

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VisionError {
+    /// A file that root does not run code from.
+    #[error(transparent)]
+    Untrusted(#[from] gate_guard::Untrusted),
     /// No ONNX Runtime library at any of the usual places.
     #[error(
         "ONNX Runtime was not found; looked at {looked_at}. Run `make setup`, or name the library in [vision] runtime"

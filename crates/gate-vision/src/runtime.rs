@@ -116,6 +116,7 @@ impl Runtime {
     pub fn load(configured: Option<&Path>, models: &Path) -> Result<Self, VisionError> {
         let path = find_library(configured, models)?;
         let unusable = |why: String| VisionError::RuntimeUnusable { path: path.clone(), why };
+        trusted_library(&path)?;
         is_whole(&path).map_err(unusable)?;
         let environment =
             ort::init_from(&path).map_err(|e| unusable(e.to_string()))?.build().map_err(|e| unusable(e.to_string()))?;
@@ -212,6 +213,11 @@ impl Runtime {
                 path.display()
             );
         };
+        // Its hash stands in the file itself, so it proves only that the file is whole.
+        if let Err(untrusted) = gate_guard::trusted::check(&path) {
+            told(untrusted.to_string());
+            return None;
+        }
         match optimised::is_there(&path) {
             Ok(true) => {}
             Ok(false) => {
@@ -245,6 +251,10 @@ impl Runtime {
     ) -> Result<SessionBuilder, VisionError> {
         let bad = |why: String| bad_model(card, why);
         let cache = engine_cache(card);
+        if options.provider == Provider::TensorRt {
+            // Compiled engines are code.
+            gate_guard::trusted::check(&cache)?;
+        }
         let mut providers = options.provider.dispatch(&cache);
         if options.strict {
             providers = providers.into_iter().map(ExecutionProviderDispatch::error_on_failure).collect();
@@ -278,6 +288,19 @@ fn engine_cache(card: &Card) -> PathBuf {
         Some(dir) => PathBuf::from(dir).join("engines"),
         None => card.cache().join("engines"),
     }
+}
+
+/// Refuses, for root, a library that others could have written; also among those beside it, which it loads by name: its
+/// execution providers.
+fn trusted_library(path: &Path) -> Result<(), VisionError> {
+    gate_guard::trusted::check(path)?;
+    let beside = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
+    for entry in beside.into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("libonnxruntime") {
+            gate_guard::trusted::check(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// The library's path, without loading it.
