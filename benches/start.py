@@ -133,7 +133,10 @@ def started(site, people):
         time.sleep(WINDOW_S)
         peak_mb, without_s = gate.memory_mb("VmHWM"), gate.processor_s(WINDOW_S)
         before_mb = gate.memory_mb("VmRSS")
-        Path(f"/proc/{gate.process.pid}/clear_refs").write_text("5")  # the most starts anew
+        try:
+            Path(f"/proc/{gate.process.pid}/clear_refs").write_text("5")  # the most starts anew
+        except PermissionError:
+            raise Trouble("the gate's memory is root's to look into: sudo make bench-start") from None
         change(site, "suspend", people)
         with_s = gate.processor_s(WINDOW_S)
         change_mb = gate.memory_mb("VmHWM") - before_mb

@@ -42,6 +42,10 @@ struct ErrorJson<'a> {
 }
 
 fn main() -> ExitCode {
+    // Before anything else: keys and templates will be in this memory.
+    if let Err(error) = gate_guard::memory::keep_private() {
+        eprintln!("enroll-tool: core dumps cannot be switched off: {error}");
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return bad_use(&error),

@@ -125,6 +125,10 @@ const BAD_INPUT: u8 = 2;
 const SYSTEM_FAULT: u8 = 3;
 
 fn main() -> ExitCode {
+    // Before anything else: keys and templates will be in this memory.
+    if let Err(error) = gate_guard::memory::keep_private() {
+        eprintln!("gate-daemon: core dumps cannot be switched off: {error}");
+    }
     let args = Args::parse();
     match act(args) {
         Ok(true) => ExitCode::SUCCESS,

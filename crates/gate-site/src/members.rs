@@ -9,6 +9,7 @@ use gate_core::threshold::{ImpostorTable, Threshold, fpir};
 use gate_store::{GalleryPerson, Part, StoredGallery};
 use gate_vision::Comparer;
 use std::sync::Arc;
+use zeroize::Zeroize;
 
 /// Why this threshold is in force.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -131,6 +132,16 @@ impl Group {
     fn gallery(&self) -> Option<Gallery<'_>> {
         let gallery = Gallery::new(self.stored.dim, &self.stored.references, &self.stored.owners)?;
         Some(gallery.with_codes(&self.codes))
+    }
+}
+
+impl Drop for Group {
+    /// Somebody in it may have been erased.
+    fn drop(&mut self) {
+        self.stored.references.zeroize();
+        self.codes.fill(Line::default());
+        // Otherwise the compiler may leave out what nobody reads.
+        std::hint::black_box(&self.codes);
     }
 }
 

@@ -7,8 +7,10 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use gate_guard::files;
+use gate_guard::memory::Locked;
 use zeroize::Zeroizing;
 
 use crate::seal::{KEY_BYTES, Sealer, random};
@@ -56,10 +58,10 @@ impl KeySource {
     }
 }
 
-/// The key that wraps every person's data key. Wiped when dropped; never printed.
+/// The key that wraps every person's data key. Locked into memory, wiped when dropped; never printed.
 #[derive(Clone)]
 pub struct SiteKey {
-    bytes: Zeroizing<[u8; KEY_BYTES]>,
+    bytes: Arc<Locked<Zeroizing<[u8; KEY_BYTES]>>>,
 }
 
 impl fmt::Debug for SiteKey {
@@ -74,9 +76,9 @@ impl SiteKey {
     /// # Errors
     /// [`StoreError::Random`] when the system has no random bytes.
     pub fn generate() -> Result<Self> {
-        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
-        random(bytes.as_mut_slice())?;
-        Ok(Self { bytes })
+        let mut bytes = Locked::new(Zeroizing::new([0; KEY_BYTES]));
+        random(bytes.get_mut().as_mut_slice())?;
+        Ok(Self { bytes: Arc::new(bytes) })
     }
 
     /// Reads the key.
@@ -121,7 +123,7 @@ impl SiteKey {
         })?;
         let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + 2 * KEY_BYTES + 1));
         text.push_str(PREFIX);
-        for byte in self.bytes.iter() {
+        for byte in self.bytes.get().iter() {
             text.extend([byte >> 4, byte & 15].into_iter().filter_map(|digit| char::from_digit(digit.into(), 16)));
         }
         text.push('\n');
@@ -132,7 +134,7 @@ impl SiteKey {
 
     /// The sealer that wraps data keys.
     pub(crate) fn sealer(&self) -> Sealer {
-        Sealer::new(&self.bytes)
+        Sealer::new(self.bytes.get())
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -140,13 +142,13 @@ impl SiteKey {
         if digits.len() != 2 * KEY_BYTES {
             return None;
         }
-        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let mut bytes = Locked::new(Zeroizing::new([0; KEY_BYTES]));
+        for (byte, pair) in bytes.get_mut().iter_mut().zip(digits.chunks_exact(2)) {
             let high = char::from(pair[0]).to_digit(16)?;
             let low = char::from(pair[1]).to_digit(16)?;
             *byte = (high << 4 | low) as u8;
         }
-        Some(Self { bytes })
+        Some(Self { bytes: Arc::new(bytes) })
     }
 }
 
@@ -177,7 +179,7 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.starts_with(PREFIX) && text.len() == PREFIX.len() + 65);
         let loaded = SiteKey::load(&KeySource::find_among(None, None, dir.path())).unwrap();
-        assert_eq!(*loaded.bytes, *key.bytes);
+        assert_eq!(**loaded.bytes.get(), **key.bytes.get());
         let again = SiteKey::generate().unwrap().create_file(&path);
         assert!(matches!(again, Err(StoreError::AlreadyThere { .. })));
         assert_eq!(fs::read_to_string(&path).unwrap(), text);

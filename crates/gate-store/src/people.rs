@@ -205,7 +205,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::UnknownPerson`], [`StoreError::UnknownReference`]; [`StoreError::Damaged`] when it cannot be opened.
-    pub fn picture(&self, id: &str, number: u32) -> Result<Option<Vec<u8>>> {
+    pub fn picture(&self, id: &str, number: u32) -> Result<Option<Zeroizing<Vec<u8>>>> {
         let tx = self.conn.unchecked_transaction().at(&self.path)?;
         let row = find(&tx, &self.path, id)?;
         let query = "SELECT picture FROM refs LEFT JOIN pictures USING (person_key, number) \
@@ -217,7 +217,7 @@ impl Store {
         let mut bound = Bound::default();
         let opened = self.keys.unwrap(&mut bound, &self.slots.read()?, &row.slot, row.key, id);
         let sealer = opened.map_err(|no_key| unreadable(&self.path, id, no_key))?;
-        let mut picture = Vec::with_capacity(sealed.len());
+        let mut picture = Zeroizing::new(Vec::with_capacity(sealed.len()));
         if !sealer.open(bound.picture(row.key, id, number), &sealed, &mut picture) {
             return Err(unreadable(&self.path, id, NoKey::Damaged));
         }

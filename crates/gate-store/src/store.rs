@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gate_guard::files;
+use gate_guard::memory::Locked;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 use zeroize::Zeroizing;
@@ -41,7 +42,7 @@ impl fmt::Debug for Store {
 
 /// Wraps and unwraps data keys.
 pub(crate) struct Keys {
-    site: Sealer,
+    site: Locked<Sealer>,
     pub(crate) store_mark: Mark,
 }
 
@@ -57,7 +58,7 @@ pub(crate) enum NoKey {
 impl Keys {
     /// Wraps `data_key` for one person.
     pub(crate) fn wrap(&self, bound: &mut Bound, person: u32, id: &str, data_key: &[u8]) -> Result<Vec<u8>> {
-        self.site.seal(bound.data_key(&self.store_mark, person, id), data_key)
+        self.site.get().seal(bound.data_key(&self.store_mark, person, id), data_key)
     }
 
     /// The sealer of one person, or why there is none.
@@ -75,7 +76,7 @@ impl Keys {
             Slot::Missing => return Err(NoKey::Damaged),
         };
         let mut plain = Zeroizing::new(Vec::with_capacity(KEY_BYTES));
-        if !self.site.open(bound.data_key(&self.store_mark, person, id), wrapped, &mut plain) {
+        if !self.site.get().open(bound.data_key(&self.store_mark, person, id), wrapped, &mut plain) {
             return Err(NoKey::Damaged);
         }
         plain.as_slice().try_into().map(Sealer::new).map_err(|_| NoKey::Damaged)
@@ -300,9 +301,9 @@ fn unlock(conn: &Connection, path: &Path, key: &SiteKey) -> Result<Keys> {
     };
     let store_mark = Mark::try_from(value("store")?.as_slice());
     let store_mark = store_mark.map_err(|_| StoreError::damaged(path, "its `store` entry is malformed"))?;
-    let site = key.sealer();
+    let site = Locked::new(key.sealer());
     let mut plain = Vec::new();
-    if !site.open(Bound::default().canary(&store_mark), &value("canary")?, &mut plain) || plain != CANARY {
+    if !site.get().open(Bound::default().canary(&store_mark), &value("canary")?, &mut plain) || plain != CANARY {
         return Err(StoreError::WrongKey { path: path.to_path_buf() });
     }
     Ok(Keys { site, store_mark })

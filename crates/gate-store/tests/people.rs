@@ -33,7 +33,7 @@ fn what_is_stored_is_read_back() {
     assert_eq!(numbers, [(1, false), (2, true)]);
     assert!(person.created_ms > 1_600_000_000_000 && person.references[0].created_ms == person.created_ms);
     assert_eq!(store.people().unwrap()[0], person);
-    assert_eq!(store.picture("ana.b_c@d-1", 2).unwrap().unwrap(), b"\xff\xd8jpeg");
+    assert_eq!(*store.picture("ana.b_c@d-1", 2).unwrap().unwrap(), b"\xff\xd8jpeg");
     assert_eq!(store.picture("ana.b_c@d-1", 1).unwrap(), None);
     assert!(matches!(store.picture("ben", 9), Err(StoreError::UnknownReference { number: 9, .. })));
 
