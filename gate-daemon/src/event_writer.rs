@@ -9,9 +9,9 @@
 //! A power cut can still tear the last one: whoever opens the file next ends that line first.
 
 use anyhow::{Context, Result};
-use std::fs::{File, OpenOptions};
+use gate_guard::files;
+use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -73,13 +73,11 @@ pub fn open_sink(file: &Path) -> Result<Box<dyn Sink>> {
         return Ok(Box::new(ToStdout));
     }
     let advice = || format!("the event log {} cannot be opened; see [events] file", file.display());
-    // A pipe or device may not be opened for reading as well: that would keep a pipe's other end from ever ending.
-    let is_special = std::fs::metadata(file)
-        .is_ok_and(|m| m.file_type().is_fifo() || m.file_type().is_char_device() || m.file_type().is_block_device());
-    // Who came when is personal data: the owner reads it, nobody else.
-    let opened = OpenOptions::new().create(true).append(true).read(!is_special).mode(0o640).open(file);
-    let mut opened = opened.with_context(advice)?;
-    let is_regular = opened.metadata().with_context(advice)?.is_file();
+    // Who came when is personal data: the owner reads it, and a group to which an administrator has given the file.
+    let files::Log { file: mut opened, is_regular, was_lax } = files::open_log(file).with_context(advice)?;
+    if let Some(mode) = was_lax {
+        tracing::warn!(file = %file.display(), "others could use the event log (mode {mode:04o}); that was taken away");
+    }
     if is_regular && ends_in_a_torn_line(&mut opened).with_context(advice)? {
         tracing::warn!(file = %file.display(), "the last event in the log is torn, by a power cut perhaps; the next ones are whole");
         // A disk that is full now is told with the first event.
@@ -422,6 +420,23 @@ mod tests {
         log.finish();
         assert!(log.health().is_failing());
         assert_eq!(log.health().dropped(), 3);
+    }
+
+    #[test]
+    fn the_event_log_is_its_owners_alone_and_a_link_is_refused() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("events.jsonl");
+        let mode = |file: &Path| std::fs::metadata(file).unwrap().mode() & 0o777;
+        drop(open_sink(&file).unwrap());
+        assert_eq!(mode(&file), 0o600);
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o664)).unwrap();
+        drop(open_sink(&file).unwrap());
+        assert_eq!(mode(&file), 0o640, "a group that may read was given the right by somebody");
+        let link = folder.path().join("link");
+        symlink(&file, &link).unwrap();
+        let refused = open_sink(&link).err().unwrap();
+        assert!(format!("{refused:#}").contains("symbolic link"), "{refused:#}");
     }
 
     #[test]

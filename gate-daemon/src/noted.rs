@@ -8,12 +8,16 @@
 //! was driven, so that one is locked, too. systemd makes the folder before the start and takes it away after ExecStopPost.
 
 use anyhow::{Context, Result};
+use gate_guard::files;
 use gate_hal::OutputSpec;
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 const FILE: &str = "relay.json";
+/// More than any note has.
+const NOTE_MAX_BYTES: u64 = 16 << 10;
 
 /// Where the unit's RuntimeDirectory is, for those whom systemd does not tell.
 const FOLDER: &str = "/run/face-gate";
@@ -68,7 +72,7 @@ pub fn running() -> Option<(u32, OutputSpec)> {
 
 fn read(folder: &Path) -> Result<Option<Note>> {
     let path = folder.join(FILE);
-    let text = match fs::read(&path) {
+    let text = match files::read_small(&path, NOTE_MAX_BYTES) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         text => text.with_context(|| format!("the note {} cannot be read", path.display()))?,
     };
@@ -101,7 +105,8 @@ fn write(folder: &Path, relay: &OutputSpec) -> Result<()> {
     };
     // Renamed into place: the stop path finds a whole note, this one or the one before.
     let begun = folder.join("relay.json.new");
-    fs::write(&begun, serde_json::to_vec(&note)?).with_context(advice)?;
+    let text = serde_json::to_vec(&note)?;
+    files::replace(&begun).and_then(|mut file| file.write_all(&text)).with_context(advice)?;
     fs::rename(&begun, &path).with_context(advice)
 }
 

@@ -213,7 +213,7 @@ impl Daemon {
         let state = self.gate.decider().state();
         let policy = self.gate.decider().policy().quality;
         if let Some(trace) = &mut self.trace {
-            trace.write(self.frame.seq, now, state, self.gate.seen(), self.gate.members(), &policy)?;
+            trace.write(self.frame.seq, now, state, self.gate.seen(), self.gate.members(), &policy);
         }
         Ok(())
     }

@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used)]
 
 use gate_tests::programs::{enroll_tool, gate_daemon};
-use gate_tests::{Scene, Site};
+use gate_tests::{Answer, Look, Portrait, Scene, Site};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -102,6 +103,8 @@ fn the_running_gate_has_its_key_locked_into_memory() {
     daemon.wait_for(0, "the camera", |event| event.is_camera("opened"));
     let locked: u64 = status(daemon.pid(), "VmLck:")[0].parse().unwrap();
     assert!(locked > 0, "{}", proc(daemon.pid(), "status"));
+    let log = fs::metadata(site.path("events.jsonl")).unwrap();
+    assert_eq!(log.mode() & 0o777, 0o600, "who came when is the owner's to read");
     daemon.stop().done();
 }
 
@@ -136,4 +139,50 @@ fn root_at_the_desk_becomes_the_stores_owner_and_stays_unseen() {
     until("its key is locked", || status(tool.id(), "VmLck:").first().is_some_and(|kb| kb != "0"));
     tool.kill().unwrap();
     tool.wait().unwrap();
+}
+
+fn somebody_comes(site: &Site) {
+    let near = Look::new(Portrait::Obama2, 130.0);
+    Scene::new().nobody(500).stay(2_000, &[near]).nobody(500).write(&site.path("frames"));
+}
+
+#[test]
+fn a_full_disk_under_the_trace_does_not_stop_the_gate() {
+    let site = Site::enrolled();
+    somebody_comes(&site);
+    let played = site.replay(&["--trace", "/dev/full"]);
+    played.ended_locked();
+    assert!(played.log.0.iter().any(|event| event.is_granted("obama")), "{:#?}", played.log);
+    let Answer { stderr, .. } = &played.answer;
+    assert_eq!(stderr.matches("the trace cannot be written").count(), 1, "it is told once: {stderr}");
+}
+
+#[test]
+fn a_trace_in_place_of_a_file_that_others_can_read_is_private() {
+    let site = Site::enrolled();
+    somebody_comes(&site);
+    let trace = site.path("trace.jsonl");
+    fs::write(&trace, "old\n").unwrap();
+    fs::set_permissions(&trace, Permissions::from_mode(0o666)).unwrap();
+    site.replay(&["--trace", trace.to_str().unwrap()]).ended_locked();
+    let text = fs::read_to_string(&trace).unwrap();
+    assert_eq!(fs::metadata(&trace).unwrap().mode() & 0o777, 0o600);
+    assert!(!text.contains("old") && text.lines().count() > 10);
+    let is_json = |line: &str| serde_json::from_str::<serde_json::Value>(line).is_ok();
+    assert!(text.lines().all(is_json));
+
+    let victim = site.path("victim");
+    fs::write(&victim, "precious").unwrap();
+    let link = |name: &str| std::os::unix::fs::symlink(&victim, site.path(name)).unwrap();
+    link("linked-trace");
+    link("linked-events");
+    for (flag, name) in [("--trace", "linked-trace"), ("--events", "linked-events")] {
+        let played = site.daemon(&["run", flag, site.path(name).to_str().unwrap()]).output().unwrap();
+        Answer::from(played).refused(3, &[name, "symbolic link"]);
+        assert_eq!(read(&victim), "precious");
+    }
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
 }
