@@ -22,6 +22,7 @@ fn note() {
     }
 }
 
+#[allow(unsafe_code)]
 // SAFETY: every call is handed on to the system's allocator as it came.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

@@ -1,4 +1,6 @@
 //! The face gate's daemon: from the camera to the relay.
+// The tests count allocations, which takes an allocator of their own.
+#![cfg_attr(not(test), forbid(unsafe_code))]
 
 #[cfg(test)]
 mod allocations;

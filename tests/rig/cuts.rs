@@ -242,8 +242,11 @@ pub fn init() -> ! {
             println!("CUT bad {to} could not be mounted");
         }
     };
+    #[allow(unsafe_code)]
     // SAFETY: there is no other thread yet.
-    unsafe { std::env::set_var("PATH", "/usr/sbin:/usr/bin:/sbin:/bin") };
+    unsafe {
+        std::env::set_var("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+    };
     mount("proc", "p", "/proc", "");
     mount("sysfs", "s", "/sys", "");
     mount("tmpfs", "t", "/run", "");

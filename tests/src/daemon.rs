@@ -2,6 +2,8 @@
 
 use crate::events::{Event, Log};
 use crate::site::{Answer, Site};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -37,9 +39,9 @@ impl Daemon {
 
     /// Sends it a signal.
     pub fn signal(&self, signal: i32) {
-        let pid = i32::try_from(self.child.id()).unwrap();
-        // SAFETY: kill takes two numbers; the child is not reaped yet, so the number is still its own.
-        assert_eq!(unsafe { libc::kill(pid, signal) }, 0, "the daemon is gone: {}", self.said());
+        // The child is not reaped yet, so the number is still its own.
+        let (pid, signal) = (i32::try_from(self.child.id()).unwrap(), Signal::try_from(signal).unwrap());
+        kill(Pid::from_raw(pid), signal).unwrap_or_else(|e| panic!("the daemon is gone ({e}): {}", self.said()));
     }
 
     /// How many events there are by now; what comes later is new.

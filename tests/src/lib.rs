@@ -7,6 +7,7 @@
 //! ```
 //! Thresholds are those of the model cards and of the shipped defaults; a site's configuration names only places and
 //! times.
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 pub mod clips;

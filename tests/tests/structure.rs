@@ -140,3 +140,37 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     }
     found
 }
+
+/// Where unsafe code stands, each place with its reason beside it. A new one is a decision, so it is written down here.
+const UNSAFE: [&str; 4] =
+    ["gate-daemon/src/allocations.rs", "tests/rig/cuts.rs", "tests/rig/guest/line.rs", "tests/rig/guest/sandbox.rs"];
+
+#[test]
+fn no_crate_has_unsafe_code_but_where_it_is_written_down() {
+    let workspace: toml::Table = fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    let lint = &workspace["workspace"]["lints"]["rust"]["unsafe_code"];
+    assert_eq!(lint.as_str(), Some("deny"), "in tests, benches and examples, too");
+
+    let (mut roots, mut allowed) = (0, BTreeSet::new());
+    for package in metadata().packages {
+        let manifest: toml::Table = fs::read_to_string(&package.manifest_path).unwrap().parse().unwrap();
+        assert_eq!(manifest["lints"]["workspace"].as_bool(), Some(true), "{}", package.name);
+        let folder = package.manifest_path.parent().unwrap();
+        for path in rust_files(folder.as_std_path()) {
+            let lines = fs::read_to_string(&path).unwrap();
+            if lines.lines().any(|line| line.trim_start().starts_with("#[allow(unsafe_code)]")) {
+                allowed.insert(path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+        for target in package.targets.iter().filter(|target| target.is_lib() || target.is_bin()) {
+            let text = fs::read_to_string(&target.src_path).unwrap();
+            let forbids = text.lines().any(|line| line.starts_with("#![") && line.contains("forbid(unsafe_code)"));
+            let source = target.src_path.parent().unwrap().strip_prefix(root()).unwrap();
+            let is_excused = UNSAFE.iter().any(|place| Path::new(place).starts_with(source));
+            assert!(forbids || is_excused, "{} lacks #![forbid(unsafe_code)]", target.src_path);
+            roots += 1;
+        }
+    }
+    assert!(roots > 15, "{roots} libraries and programs");
+    assert_eq!(allowed.iter().map(String::as_str).collect::<Vec<_>>(), UNSAFE);
+}

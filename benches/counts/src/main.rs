@@ -2,6 +2,7 @@
 //!
 //! `gate-counts` lists the kernels, `gate-counts NAME` runs one: once before it counts, so that whatever is made at first
 //! use is there, and once for the count. All of it is made up and the same at every run.
+#![forbid(unsafe_code)]
 
 mod kernels;
 

@@ -7,6 +7,7 @@
 //!
 //! The types in [`sections`] are the one place where a key, its default, its range and its explanation stand: the JSON
 //! schema is made from them, and a file is checked against that schema, so an editor and the daemon refuse the same things.
+#![forbid(unsafe_code)]
 
 mod check;
 mod error;

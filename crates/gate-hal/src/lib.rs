@@ -7,7 +7,7 @@
 //!
 //! A camera or a line that is missing, wedged or unplugged never blocks and never panics the caller: it is an error or
 //! a state with advice, and the relay ends de-energised.
-
+#![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))] // a test that cannot go on stops
 
 pub mod camera;

@@ -19,6 +19,7 @@
 //! **What sealing does not do.** Whoever may write the files can delete rows or put an older copy of a person's own
 //! row back. They cannot read, invent, edit or move one. Times of creation and the encoder's hash of a reference are
 //! stored in the clear, as are the staff-chosen ids.
+#![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod check;

@@ -96,8 +96,8 @@ pub fn wait(what: &str, is_so: impl Fn() -> bool) -> Duration {
 
 /// Sends the gate a signal.
 pub fn signal(signal: i32) {
-    // SAFETY: kill takes two numbers.
-    assert_eq!(unsafe { libc::kill(pid(), signal) }, 0, "the gate is not there");
+    let signal = nix::sys::signal::Signal::try_from(signal).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid()), signal).expect("the gate is not there");
 }
 
 /// The last lines of the unit's journal.

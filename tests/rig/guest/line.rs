@@ -46,8 +46,11 @@ impl Wire {
         std::thread::spawn(move || {
             // Whatever else the guest does: an edge that is seen late is a pulse that is measured wrongly.
             let first = libc::sched_param { sched_priority: 1 };
+            #[allow(unsafe_code)]
             // SAFETY: `first` outlives the call, which reads it.
-            unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &first) };
+            unsafe {
+                libc::sched_setscheduler(0, libc::SCHED_FIFO, &first)
+            };
             let (mut was, mut after) = (false, Instant::now());
             loop {
                 let (mut byte, looked) = ([0], Instant::now());

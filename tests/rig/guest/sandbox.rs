@@ -25,6 +25,7 @@ pub fn probe() -> ExitCode {
     for node in ["/dev/ubda", "/dev/mem", "/dev/kmsg", "/dev/loop0"] {
         tell(&format!("open {node}"), reads(node));
     }
+    #[allow(unsafe_code)]
     // SAFETY: each call takes numbers and constant strings; what is asked for must be refused.
     unsafe {
         tell("make a namespace", libc::unshare(libc::CLONE_NEWUSER) == 0);
