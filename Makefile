@@ -1,6 +1,6 @@
 # Thin: each target calls cargo or a script. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build lab demo test lint bench bench-peers bench-start bench-check bench-baseline check deb rig rig-pi clean
+.PHONY: help setup build lab demo test lint advisories sbom bench bench-peers bench-start bench-check bench-baseline check deb rig rig-pi clean
 FETCH = python3 scripts/fetch.py
 INSTALL = CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug --root target/tools
 DENY = target/tools/bin/cargo-deny
@@ -32,7 +32,15 @@ lint: setup $(DENY) ## format, clippy, licences and bans of dependencies, system
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	$(DENY) --log-level error check licenses bans sources
+	scripts/advisories.sh
 	scripts/verify-units.sh
+
+advisories: $(DENY) ## known vulnerabilities of dependencies, by a clone of RustSec's database (DB=DIR), without a network
+	scripts/advisories.sh $(DB)
+
+sbom: ## what the programs are made of, CycloneDX JSON, in target/sbom-ARCH.cdx.json (ARCH=amd64 or arm64)
+	@mkdir -p target
+	scripts/sbom.py $(ARCH) >target/sbom-$(or $(ARCH),$(shell dpkg --print-architecture)).cdx.json
 
 bench: build ## how long each stage takes on this machine, in the whole gate and crate by crate
 	cargo run --release -p gate-daemon -- --config config/gate.toml bench

@@ -34,6 +34,7 @@ for program in "${programs[@]}"; do
 done
 cp "$built"/runtime/{libonnxruntime.so,ThirdPartyNotices.txt} "$stage/"
 scripts/notices.sh "$triple" >"$stage/crates.txt"
+scripts/sbom.py "$arch" >"$stage/sbom.cdx.json"
 cp systemd/face-gate.sysusers.conf "$stage/sysusers/face-gate.conf"
 cp systemd/face-gate.tmpfiles.conf "$stage/tmpfiles/face-gate.conf"
 for card in models/*.toml; do
@@ -72,6 +73,7 @@ SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH
 target/tools/bin/cargo-deb deb --quiet --fast --package gate-daemon --no-build --no-strip --target "$triple" \
     --output "target/debian/face-gate_${version}_$arch.deb"
+cp "$stage/sbom.cdx.json" "target/debian/face-gate_${version}_$arch.cdx.json"
 if command -v lintian >/dev/null; then
     lintian --fail-on error "target/debian/face-gate_${version}_$arch.deb"
 else
