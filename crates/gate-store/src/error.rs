@@ -45,6 +45,17 @@ pub enum StoreError {
         /// What was found.
         what: String,
     },
+    /// The anchor cannot vouch for the store: it is missing, damaged, or another store's.
+    #[error(
+        "the anchor {path} {what}; see who is enrolled and accept it with `enroll-tool restore --accept`, or put the \
+         store back that belongs here"
+    )]
+    Anchor {
+        /// The anchor's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// A newer program made or upgraded the store.
     #[error("{path} has schema version {found}, this program knows versions up to {known}: update the program")]
     NewerSchema {

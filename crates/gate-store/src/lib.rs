@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod anchor;
 mod check;
 mod enrol;
 mod error;
@@ -33,6 +34,7 @@ mod seal;
 mod slots;
 mod store;
 
+pub use anchor::{Anchor, Number};
 pub use check::{CheckReport, EncoderCount};
 pub use enrol::{NewPerson, NewReference};
 pub use error::StoreError;

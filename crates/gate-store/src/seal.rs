@@ -91,6 +91,12 @@ impl Bound {
         self.start(b"canary").field(store_mark)
     }
 
+    /// The numbers of an anchor.
+    pub(crate) fn anchor(&mut self) -> &[u8] {
+        self.start(b"anchor");
+        &self.bytes
+    }
+
     /// A person's data key, wrapped by the site key.
     pub(crate) fn data_key(&mut self, store_mark: &[u8], person: u32, id: &str) -> &[u8] {
         self.start(b"data key").field(store_mark);
