@@ -318,7 +318,7 @@ mod tests {
         }
         let good = fs::read(anchor.path()).unwrap();
         for copy in COPIES {
-            for index in [0, 16, 40, 100, 150] {
+            for index in [0, 16, 40, 100, 140] {
                 let mut torn = good.clone();
                 torn[copy as usize + index] ^= 1;
                 fs::write(anchor.path(), torn).unwrap();

@@ -3,10 +3,13 @@
 use zeroize::Zeroizing;
 
 use crate::Result;
+use crate::StoreError;
+use crate::epoch::Count;
 use crate::error::SqlAt;
-use crate::people::{PERSON_COLUMNS, PersonRow, Record};
+use crate::keys::NoKey;
+use crate::people::{PERSON_COLUMNS, PersonRow, Record, reference_list};
 use crate::seal::{Bound, Sealer};
-use crate::store::{NoKey, Store};
+use crate::store::Store;
 
 /// What [`Store::check`] found. (That the site key is right was proved when the store was opened.)
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,8 +24,10 @@ pub struct CheckReport {
     pub encoders: Vec<EncoderCount>,
     /// Ids of people with anything that does not open: altered, moved, or without its key.
     pub damaged: Vec<String>,
-    /// Ids of people who were erased, and whose rows came back with an older copy of the database.
+    /// Ids of people who were erased or changed, and whose rows came back from an older copy of the database.
     pub erased: Vec<String>,
+    /// Why the rows are not those of the store's present state, and whom that concerns; `None` when they are.
+    pub rolled_back: Option<String>,
     /// What SQLite finds wrong with the file's structure; empty when it is sound.
     pub structure: Vec<String>,
 }
@@ -40,7 +45,7 @@ impl CheckReport {
     /// Whether nothing is wrong.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.damaged.is_empty() && self.erased.is_empty() && self.structure.is_empty()
+        self.damaged.is_empty() && self.erased.is_empty() && self.rolled_back.is_none() && self.structure.is_empty()
     }
 }
 
@@ -49,23 +54,30 @@ impl Store {
     /// to minutes when many pictures are kept.
     ///
     /// # Errors
-    /// What SQLite or the system says. What is found wrong is no error: it stands in the report.
+    /// What SQLite or the system says; [`StoreError::RolledBack`] when a whole file is older than the other one or the
+    /// anchor. What else is found wrong is no error: it stands in the report.
     pub fn check(&self) -> Result<CheckReport> {
-        let tx = self.conn.unchecked_transaction().at(&self.path)?;
+        let snapshot = self.snapshot()?;
+        let tx = &snapshot.tx;
         let mut report = CheckReport { structure: self.structure()?, ..CheckReport::default() };
-        let slots = self.slots.read()?;
-        let mut bound = Bound::default();
+        let (mut bound, mut count) = (Bound::default(), Count::default());
         self.count_encoders(&mut report)?;
         let mut query =
             tx.prepare(&format!("SELECT {PERSON_COLUMNS} FROM people p ORDER BY p.person_key")).at(&self.path)?;
         for row in query.query_map([], PersonRow::read).at(&self.path)? {
             let row = row.at(&self.path)?;
-            match self.keys.unwrap(&mut bound, &slots, &row.slot, row.key, &row.id) {
-                Ok(sealer) if self.check_person(&sealer, &row, &mut report).at(&self.path)? => {}
+            count.add(self.keys.term(row.key, &row.id, &row.slot));
+            match self.keys.unwrap(&mut bound, &snapshot.slots, &row.slot, row.key, &row.id) {
+                Ok(data_key) if self.check_person(&Sealer::new(&data_key), &row, &mut report)? => {}
                 Ok(_) | Err(NoKey::Damaged) => report.damaged.push(row.id),
                 Err(NoKey::Erased) => report.erased.push(row.id),
             }
         }
+        report.rolled_back = match self.account(&snapshot, count) {
+            Ok(()) => None,
+            Err(error @ StoreError::RolledBack { .. }) => Some(error.to_string()),
+            Err(error) => return Err(error),
+        };
         Ok(report)
     }
 
@@ -94,12 +106,14 @@ impl Store {
     }
 
     /// Counts what opens of one person; `false` when something does not.
-    fn check_person(&self, sealer: &Sealer, row: &PersonRow, report: &mut CheckReport) -> rusqlite::Result<bool> {
+    fn check_person(&self, sealer: &Sealer, row: &PersonRow, report: &mut CheckReport) -> Result<bool> {
         let mut bound = Bound::default();
         let mut plain = Zeroizing::new(Vec::new());
-        let record = Record::open(sealer, bound.record(row.key, &row.id), &row.record, &mut plain);
-        let references = self.check_references(sealer, row, &mut plain)?;
-        let pictures = self.check_pictures(sealer, row, &mut plain)?;
+        let list = reference_list(&self.conn, &self.path, row.key)?;
+        let bound = bound.record(row.key, &row.id, &row.slot.mark, &list);
+        let record = Record::open(sealer, bound, &row.record, &mut plain);
+        let references = self.check_references(sealer, row, &mut plain).at(&self.path)?;
+        let pictures = self.check_pictures(sealer, row, &mut plain).at(&self.path)?;
         report.people += usize::from(record.is_some());
         report.references += references.0;
         report.pictures += pictures.0;

@@ -8,9 +8,8 @@ use rusqlite::Transaction;
 use zeroize::Zeroizing;
 
 use crate::error::SqlAt;
-use crate::people::{Record, find, unreadable, write_transaction};
-use crate::seal::{Bound, Sealer, random};
-use crate::slots::{Mark, SlotBlocks, SlotRef};
+use crate::people::Record;
+use crate::seal::{Bound, ReferenceList, Sealer};
 use crate::store::Store;
 use crate::{MAX_DIM, MAX_ID_CHARS, MAX_NAME_CHARS, MAX_NORM_ERROR, MAX_PICTURE_BYTES, MAX_REFERENCES};
 use crate::{Result, StoreError};
@@ -77,40 +76,43 @@ impl Store {
         P: IntoIterator<Item = (NewPerson<'a>, &'a [NewReference<'a>])>,
     {
         let now_ms = now_ms();
-        let tx = write_transaction(&mut self.conn, &self.path)?;
-        let first_slot = self.slots.next_number()?;
-        let next_key: i64 = {
+        self.change(|change| {
             let query = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'people'), 0) + 1";
-            tx.query_row(query, [], |row| row.get(0)).at(&self.path)?
-        };
-        let mut blocks = SlotBlocks::default();
-        let mut added = Vec::new();
-        let mut bound = Bound::default();
-        for (key, (new, references)) in (next_key..).zip(people) {
-            check_person(&new, references)?;
-            let taken = tx.prepare_cached("SELECT 1 FROM people WHERE id = ?1").at(&self.path)?.exists([new.id]);
-            if taken.at(&self.path)? {
-                return Err(StoreError::DuplicateId { id: new.id.to_owned() });
+            let next: i64 = change.tx.query_row(query, [], |row| row.get(0)).at(change.path)?;
+            let mut added = Vec::new();
+            let mut bound = Bound::default();
+            for (key, (new, references)) in (next.max(change.next_person.into())..).zip(people) {
+                check_person(&new, references)?;
+                let taken =
+                    change.tx.prepare_cached("SELECT 1 FROM people WHERE id = ?1").at(change.path)?.exists([new.id]);
+                if taken.at(change.path)? {
+                    return Err(StoreError::DuplicateId { id: new.id.to_owned() });
+                }
+
+                let key = u32::try_from(key).ok().filter(|key| *key < u32::MAX);
+                let key = key.ok_or_else(|| StoreError::damaged(change.path, "no person keys are left"))?;
+                change.next_person = key + 1;
+                let (sealer, data_key) = Sealer::generate()?;
+                let slot = change.place(&mut bound, key, new.id, &data_key)?;
+                // The record is sealed to the references, so they come first; the database takes the row first.
+                let mut list = ReferenceList::default();
+                let sealed: Vec<_> = (1..)
+                    .zip(references)
+                    .map(|(number, reference)| {
+                        SealedReference::new(&sealer, &mut bound, (key, new.id, number), reference)
+                    })
+                    .collect::<Result<_>>()?;
+                sealed.iter().for_each(|reference| reference.list(&mut list, now_ms));
+                let record = Record::new(new.name, new.access, now_ms);
+                let record = record.seal(&sealer, bound.record(key, new.id, &slot.mark, &list))?;
+                let insert = "INSERT INTO people (person_key, id, slot, slot_mark, record) VALUES (?1, ?2, ?3, ?4, ?5)";
+                let mut insert = change.tx.prepare_cached(insert).at(change.path)?;
+                insert.execute((key, new.id, slot.number, slot.mark, &record)).at(change.path)?;
+                sealed.iter().try_for_each(|reference| reference.insert(&change.tx, change.path, now_ms))?;
+                added.push(PersonKey(key));
             }
-            let key = u32::try_from(key).map_err(|_| StoreError::damaged(&self.path, "no person keys are left"))?;
-            let (sealer, data_key) = Sealer::generate()?;
-            let mut slot = SlotRef { number: first_slot + blocks.len(), mark: Mark::default() };
-            random(&mut slot.mark)?;
-            blocks.push(&slot.mark, &self.keys.wrap(&mut bound, key, new.id, data_key.as_slice())?);
-            let record = Record::new(new.name, new.access, now_ms);
-            let sealed = record.seal(&sealer, bound.record(key, new.id))?;
-            let insert = "INSERT INTO people (person_key, id, slot, slot_mark, record) VALUES (?1, ?2, ?3, ?4, ?5)";
-            let mut insert = tx.prepare_cached(insert).at(&self.path)?;
-            insert.execute((key, new.id, slot.number, slot.mark, &sealed)).at(&self.path)?;
-            for (number, reference) in (1..).zip(references) {
-                insert_reference(&tx, &self.path, &sealer, &mut bound, (key, new.id, number), reference, now_ms)?;
-            }
-            added.push(PersonKey(key));
-        }
-        // The keys must be on disk before the rows that need them are.
-        self.slots.append(first_slot, &blocks)?;
-        tx.commit().at(&self.path)?;
-        Ok(added)
+            Ok(added)
+        })
     }
 
     /// Stores one more reference of `id`; returns its number.
@@ -119,47 +121,66 @@ impl Store {
     /// [`StoreError::UnknownPerson`], [`StoreError::TooManyReferences`], or what is wrong with the reference.
     pub fn add_reference(&mut self, id: &str, reference: &NewReference<'_>) -> Result<u32> {
         check_reference(id, reference)?;
-        let mut bound = Bound::default();
-        let tx = write_transaction(&mut self.conn, &self.path)?;
-        let row = find(&tx, &self.path, id)?;
-        let opened = self.keys.unwrap(&mut bound, &self.slots.read()?, &row.slot, row.key, &row.id);
-        let sealer = opened.map_err(|no_key| unreadable(&self.path, id, no_key))?;
-        let query = "SELECT count(*), coalesce(max(number), 0) FROM refs WHERE person_key = ?1";
-        let (count, last): (u32, u32) =
-            tx.query_row(query, [row.key], |row| Ok((row.get(0)?, row.get(1)?))).at(&self.path)?;
-        if count as usize >= MAX_REFERENCES {
-            return Err(StoreError::TooManyReferences { id: id.to_owned() });
-        }
-        let number = last.saturating_add(1);
-        insert_reference(&tx, &self.path, &sealer, &mut bound, (row.key, id, number), reference, now_ms())?;
-        tx.commit().at(&self.path)?;
-        Ok(number)
+        let now_ms = now_ms();
+        self.change(|change| {
+            let row = change.find(id)?;
+            let (data_key, record) = change.open(&row)?;
+            let query = "SELECT count(*), coalesce(max(number), 0) FROM refs WHERE person_key = ?1";
+            let (count, last): (u32, u32) =
+                change.tx.query_row(query, [row.key], |row| Ok((row.get(0)?, row.get(1)?))).at(change.path)?;
+            if count as usize >= MAX_REFERENCES {
+                return Err(StoreError::TooManyReferences { id: id.to_owned() });
+            }
+
+            let number = last.saturating_add(1);
+            let (sealer, mut bound) = (Sealer::new(&data_key), Bound::default());
+            let sealed = SealedReference::new(&sealer, &mut bound, (row.key, id, number), reference)?;
+            sealed.insert(&change.tx, change.path, now_ms)?;
+            change.replace(&row, &data_key, &record)?;
+            Ok(number)
+        })
     }
 }
 
-/// `place`: the person's key and id, and the reference's number.
-fn insert_reference(
-    tx: &Transaction<'_>,
-    path: &Path,
-    sealer: &Sealer,
-    bound: &mut Bound,
-    place: (u32, &str, u32),
-    reference: &NewReference<'_>,
-    now_ms: i64,
-) -> Result<()> {
-    let (key, id, number) = place;
-    let mut plain = Zeroizing::new(Vec::with_capacity(size_of_val(reference.vector)));
-    reference.vector.iter().for_each(|value| plain.extend_from_slice(&value.to_le_bytes()));
-    let vector = sealer.seal(bound.reference(key, id, reference.encoder_sha256, number), &plain)?;
-    let insert = "INSERT INTO refs (person_key, number, encoder, created_ms, vector) VALUES (?1, ?2, ?3, ?4, ?5)";
-    let mut insert = tx.prepare_cached(insert).at(path)?;
-    insert.execute((key, number, reference.encoder_sha256, now_ms, &vector)).at(path)?;
-    if let Some(picture) = reference.picture {
-        let picture = sealer.seal(bound.picture(key, id, number), picture)?;
-        let insert = "INSERT INTO pictures (person_key, number, picture) VALUES (?1, ?2, ?3)";
-        tx.prepare_cached(insert).at(path)?.execute((key, number, &picture)).at(path)?;
+/// A reference as it is stored.
+struct SealedReference<'a> {
+    key: u32,
+    number: u32,
+    encoder: &'a str,
+    vector: Vec<u8>,
+    picture: Option<Vec<u8>>,
+}
+
+impl<'a> SealedReference<'a> {
+    /// `place`: the person's key and id, and the reference's number.
+    fn new(
+        sealer: &Sealer,
+        bound: &mut Bound,
+        (key, id, number): (u32, &str, u32),
+        reference: &NewReference<'a>,
+    ) -> Result<Self> {
+        let encoder = reference.encoder_sha256;
+        let mut plain = Zeroizing::new(Vec::with_capacity(size_of_val(reference.vector)));
+        reference.vector.iter().for_each(|value| plain.extend_from_slice(&value.to_le_bytes()));
+        let vector = sealer.seal(bound.reference(key, id, encoder, number), &plain)?;
+        let picture = reference.picture.map(|picture| sealer.seal(bound.picture(key, id, number), picture));
+        Ok(Self { key, number, encoder, vector, picture: picture.transpose()? })
     }
-    Ok(())
+
+    fn list(&self, list: &mut ReferenceList, now_ms: i64) {
+        list.push(self.number, self.encoder, now_ms, &self.vector);
+    }
+
+    fn insert(&self, tx: &Transaction<'_>, path: &Path, now_ms: i64) -> Result<()> {
+        let insert = "INSERT INTO refs (person_key, number, encoder, created_ms, vector) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let mut insert = tx.prepare_cached(insert).at(path)?;
+        insert.execute((self.key, self.number, self.encoder, now_ms, &self.vector)).at(path)?;
+        if let Some(picture) = &self.picture {
+            let insert = "INSERT INTO pictures (person_key, number, picture) VALUES (?1, ?2, ?3)";
+            tx.prepare_cached(insert).at(path)?.execute((self.key, self.number, picture)).at(path)?;
+        }
+        Ok(())
+    }
 }
 
 fn check_person(new: &NewPerson<'_>, references: &[NewReference<'_>]) -> Result<()> {

@@ -56,6 +56,37 @@ pub enum StoreError {
         /// What is wrong with it.
         what: String,
     },
+    /// Older bytes were put back into the store, or rows were taken out of it.
+    #[error(
+        "{path} is {what}{}. Nobody is let in by it: `enroll-tool restore --accept` shows whom that concerns and asks \
+         what to do, or put the newest files back",
+        concerned(people)
+    )]
+    RolledBack {
+        /// The file that is not of the present.
+        path: PathBuf,
+        /// In which way: completes "the file is ...".
+        what: String,
+        /// Ids of the people concerned, as far as they can be told from the files.
+        people: Vec<String>,
+    },
+    /// Somebody has changed the store since it was weighed what a restoration would do.
+    #[error("{path} was changed meanwhile: nothing was restored; run it again to see what it would undo now")]
+    ChangedMeanwhile {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The change IS made, but the anchor does not know it yet.
+    #[error(
+        "the change was made, but the anchor {path} could not be raised: {source}; until it is, an older copy of the \
+         whole store could pass for the present"
+    )]
+    AnchorBehind {
+        /// The anchor's file.
+        path: PathBuf,
+        /// Why.
+        source: Box<StoreError>,
+    },
     /// A newer program made or upgraded the store.
     #[error("{path} has schema version {found}, this program knows versions up to {known}: update the program")]
     NewerSchema {
@@ -198,6 +229,16 @@ pub enum StoreError {
         /// SQLite's reason.
         source: rusqlite::Error,
     },
+}
+
+/// Names at most some of the people.
+fn concerned(people: &[String]) -> String {
+    const NAMED: usize = 20;
+    match people {
+        [] => String::new(),
+        few if few.len() <= NAMED => format!("; it concerns {}", few.join(", ")),
+        many => format!("; it concerns {} and {} others", many[..NAMED].join(", "), many.len() - NAMED),
+    }
 }
 
 impl StoreError {

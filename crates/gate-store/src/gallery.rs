@@ -20,11 +20,13 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::Result;
+use crate::epoch::Count;
 use crate::error::SqlAt;
+use crate::keys::{Keys, NoKey};
 use crate::people::{PERSON_COLUMNS, PersonRow, Record};
-use crate::seal::{Bound, Sealer};
+use crate::seal::{Bound, ReferenceList, Sealer};
 use crate::slots::{Slot, Slots};
-use crate::store::{Keys, NoKey, Store};
+use crate::store::Store;
 
 /// People of so many keys make a part: what one thread opens at once, in some tens of milliseconds, and what is opened anew
 /// when one of them changes. Fewer would make searches among very many people slower, by more and shorter reads.
@@ -46,9 +48,10 @@ pub struct StoredGallery {
     /// References made by other encoders: not loaded, to be encoded again.
     pub foreign: usize,
     /// Ids of people with a row that did not open or is of another length: altered, moved, or without its key.
-    /// That row is not loaded; when it is the person's record, none of the person's rows is.
+    /// That row is not loaded; when it is the person's record, or the record is sealed to other references, none of the
+    /// person's rows is.
     pub damaged: Vec<String>,
-    /// People erased, whose rows came back with an older copy of the database: not loaded. Remove them again.
+    /// People whose key was destroyed, and whose rows came back: not loaded.
     pub erased: usize,
 }
 
@@ -83,6 +86,8 @@ pub struct Part<T> {
     number: u32,
     /// Of all that it was made from.
     digest: [u8; 32],
+    /// Its people, as they count in the register.
+    count: Count,
     /// What the caller made of them.
     pub value: Arc<T>,
 }
@@ -91,7 +96,7 @@ impl<T> Part<T> {
     /// One that was not loaded from a store, and so never counts as known.
     #[must_use]
     pub fn of(value: T) -> Self {
-        Self { number: 0, digest: [0; 32], value: Arc::new(value) }
+        Self { number: 0, digest: [0; 32], count: Count::default(), value: Arc::new(value) }
     }
 }
 
@@ -100,7 +105,8 @@ impl Store {
     /// whatever a writer does meanwhile. The vectors are as they were stored: of length 1.
     ///
     /// # Errors
-    /// What SQLite or the system says. Rows that do not open are no error: see [`StoredGallery::damaged`].
+    /// What SQLite or the system says; [`crate::StoreError::RolledBack`] when rows are missing, older or of another
+    /// store's past. Rows that do not open are no error: see [`StoredGallery::damaged`].
     pub fn gallery(&self, encoder_sha256: &str, dim: usize) -> Result<StoredGallery> {
         let parts = self.parts(encoder_sha256, dim, &[], |part| part)?;
         let mut gallery = StoredGallery { dim, ..StoredGallery::default() };
@@ -121,19 +127,18 @@ impl Store {
         known: &[Part<T>],
         make: impl Fn(StoredGallery) -> T + Sync,
     ) -> Result<Vec<Part<T>>> {
-        let tx = self.conn.unchecked_transaction().at(&self.path)?;
-        // Reading begins the snapshot; the slots are read after it, so they hold the keys of all its people.
-        tx.query_row("SELECT EXISTS (SELECT 1 FROM people)", [], |_| Ok(())).at(&self.path)?;
-        let slots = self.slots.read()?;
-        let opener = Opener { keys: &self.keys, slots: &slots, encoder: encoder_sha256, dim };
+        let snapshot = self.snapshot()?;
+        let (tx, slots) = (&snapshot.tx, &snapshot.slots);
+        let opener = Opener { keys: &self.keys, slots, encoder: encoder_sha256, dim };
         let part = |batch: Batch| {
             let (number, digest) = (batch.number, opener.digest(&batch));
             let same = known.iter().find(|part| (part.number, part.digest) == (number, digest));
+            let count = same.map_or_else(|| opener.count(&batch), |part| part.count);
             let value = same.map_or_else(|| Arc::new(make(opener.open(batch))), |part| Arc::clone(&part.value));
-            Part { number, digest, value }
+            Part { number, digest, count, value }
         };
         let query = format!(
-            "SELECT {PERSON_COLUMNS}, r.number, r.encoder, r.vector \
+            "SELECT {PERSON_COLUMNS}, r.number, r.encoder, r.vector, r.created_ms \
              FROM people p LEFT JOIN refs r USING (person_key) ORDER BY p.person_key, r.number"
         );
         let mut query = tx.prepare_cached(&query).at(&self.path)?;
@@ -162,6 +167,9 @@ impl Store {
             parts.extend(opening.into_iter().map(join).chain(last));
             Ok(())
         })?;
+        let mut count = Count::default();
+        parts.iter().for_each(|part| count.merge(part.count));
+        self.account(&snapshot, count)?;
         Ok(parts)
     }
 }
@@ -198,6 +206,8 @@ struct Batch {
 
 struct SealedPerson {
     row: PersonRow,
+    /// All references, those of other encoders too: the record is sealed to them.
+    list: ReferenceList,
     references: Vec<SealedReference>,
 }
 
@@ -215,16 +225,17 @@ impl Batch {
 
     fn take(&mut self, row: &Row<'_>, encoder: &str) -> rusqlite::Result<()> {
         if self.is_next(row)? {
-            self.people.push(SealedPerson { row: PersonRow::read(row)?, references: Vec::new() });
+            let row = PersonRow::read(row)?;
+            self.people.push(SealedPerson { row, list: ReferenceList::default(), references: Vec::new() });
         }
         let Some(number) = row.get::<_, Option<u32>>(5)? else { return Ok(()) };
-        if row.get_ref(6)?.as_str()? != encoder {
+        let Some(person) = self.people.last_mut() else { return Ok(()) };
+        let (made_by, vector) = (row.get_ref(6)?.as_str()?, row.get_ref(7)?.as_blob()?);
+        person.list.push(number, made_by, row.get(8)?, vector);
+        if made_by == encoder {
+            person.references.push(SealedReference { number, vector: vector.to_vec() });
+        } else {
             self.foreign += 1;
-            return Ok(());
-        }
-        let vector = row.get_ref(7)?.as_blob()?.to_vec();
-        if let Some(person) = self.people.last_mut() {
-            person.references.push(SealedReference { number, vector });
         }
         Ok(())
     }
@@ -251,10 +262,13 @@ impl Opener<'_> {
         put(self.encoder.as_bytes());
         put(&(self.dim as u64).to_le_bytes());
         put(&(batch.foreign as u64).to_le_bytes());
-        for SealedPerson { row, references } in &batch.people {
+        for SealedPerson { row, list, references } in &batch.people {
             put(&row.key.to_le_bytes());
             put(row.id.as_bytes());
+            put(&row.slot.number.to_le_bytes());
+            put(&row.slot.mark);
             put(&row.record);
+            put(list.as_bytes());
             match self.slots.get(&row.slot) {
                 Slot::Key(wrapped) => put(wrapped),
                 Slot::Erased => put(b"erased"),
@@ -269,6 +283,13 @@ impl Opener<'_> {
         hash.finalize().into()
     }
 
+    /// Its people, as they count in the register.
+    fn count(&self, batch: &Batch) -> Count {
+        let mut count = Count::default();
+        batch.people.iter().for_each(|SealedPerson { row, .. }| count.add(self.keys.term(row.key, &row.id, &row.slot)));
+        count
+    }
+
     /// Opens people and their references. Buffers are used again from one to the next.
     fn open(self, batch: Batch) -> StoredGallery {
         let rows: usize = batch.people.iter().map(|person| person.references.len()).sum();
@@ -281,8 +302,8 @@ impl Opener<'_> {
         };
         let mut bound = Bound::default();
         let mut plain = Zeroizing::new(Vec::with_capacity(self.dim.saturating_mul(size_of::<f32>()).max(1024)));
-        for SealedPerson { row, references } in batch.people {
-            match self.open_person(&row, &mut bound, &mut plain) {
+        for SealedPerson { row, list, references } in batch.people {
+            match self.open_person(&row, &list, &mut bound, &mut plain) {
                 Ok((access, sealer)) => {
                     let person = GalleryPerson { key: PersonKey(row.key), id: row.id, access };
                     self.open_references(person, &sealer, &references, &mut gallery, (&mut bound, &mut plain));
@@ -297,11 +318,13 @@ impl Opener<'_> {
     fn open_person(
         &self,
         row: &PersonRow,
+        list: &ReferenceList,
         bound: &mut Bound,
         plain: &mut Vec<u8>,
     ) -> std::result::Result<(Access, Sealer), NoKey> {
-        let sealer = self.keys.unwrap(bound, self.slots, &row.slot, row.key, &row.id)?;
-        let record = Record::open(&sealer, bound.record(row.key, &row.id), &row.record, plain).ok_or(NoKey::Damaged)?;
+        let sealer = Sealer::new(&*self.keys.unwrap(bound, self.slots, &row.slot, row.key, &row.id)?);
+        let bound = bound.record(row.key, &row.id, &row.slot.mark, list);
+        let record = Record::open(&sealer, bound, &row.record, plain).ok_or(NoKey::Damaged)?;
         Ok((record.access(), sealer))
     }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use gate_guard::files;
 use gate_guard::memory::Locked;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::seal::{KEY_BYTES, Sealer, random};
@@ -135,6 +136,16 @@ impl SiteKey {
     /// The sealer that wraps data keys.
     pub(crate) fn sealer(&self) -> Sealer {
         Sealer::new(self.bytes.get())
+    }
+
+    /// A key for another purpose, which tells nothing of this one.
+    pub(crate) fn derive(&self, purpose: &[u8], context: &[u8]) -> Zeroizing<[u8; 32]> {
+        let mut hash = Sha256::new();
+        for field in [purpose, self.bytes.get().as_slice(), context] {
+            hash.update((field.len() as u64).to_le_bytes());
+            hash.update(field);
+        }
+        Zeroizing::new(hash.finalize().into())
     }
 
     fn parse(text: &str) -> Option<Self> {

@@ -4,8 +4,9 @@
 //! ```text
 //!  store directory (0700)
 //!  ├── people.db      SQLite: ids, sealed records, sealed references, sealed pictures     back up as often as you like
-//!  ├── people.keys    one wrapped data key per person, in fixed slots                     keep ONLY the newest copy
+//!  ├── people.keys    the epoch, and one wrapped data key per person, in fixed slots       keep ONLY the newest copy
 //!  └── site.key       the site key, 0400 (or a systemd credential, or a configured file)  keep apart from the others
+//!  STORE-anchor/anchor the highest epoch seen (see anchor.rs)                              never back up
 //!
 //!  site key ──wraps──> data key (one per person) ──seals──> record, references, pictures
 //! ```
@@ -13,26 +14,34 @@
 //! **Erasing.** Removing a person deletes the rows and overwrites the data key's slot in `people.keys`. Because the
 //! wrapped keys are not in `people.db`, that person's rows in every older copy of `people.db` are noise from then on,
 //! as long as older copies of `people.keys` are not kept: replace its backup, do not collect it. To back up, copy
-//! `people.db` first (`sqlite3 people.db ".backup FILE"`), `people.keys` second; an old `people.db` works with a newer
-//! `people.keys`. What flash storage keeps in blocks it has remapped is beyond any program: encrypt the disk as well.
+//! `people.db` first (`sqlite3 people.db ".backup FILE"`), `people.keys` second. What flash storage keeps in blocks it has
+//! remapped is beyond any program: encrypt the disk as well.
 //!
-//! **What sealing does not do.** Whoever may write the files can delete rows or put an older copy of a person's own
-//! row back. They cannot read, invent, edit or move one. Times of creation and the encoder's hash of a reference are
-//! stored in the clear, as are the staff-chosen ids.
+//! **Older bytes.** Each change raises an epoch that both files carry, and a third file, the [`Anchor`], remembers. A file,
+//! a row, a column or a reference of the past is noticed, and lets nobody in; [`Restoration`] puts a backup back. How:
+//! `epoch.rs`.
+//!
+//! **What sealing does not do.** Whoever may write the files can destroy them, and so lock the gate. They cannot read,
+//! invent, edit, move or bring back a row. Times of creation and the encoder's hash of a reference are stored in the clear,
+//! as are the staff-chosen ids. A kept picture that is deleted is not missed.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod anchor;
 mod check;
 mod enrol;
+mod epoch;
 mod error;
 mod gallery;
 mod key;
+mod keys;
 mod people;
+mod restore;
 mod schema;
 mod seal;
 mod slots;
 mod store;
+mod upgrade;
 
 pub use anchor::{Anchor, Number};
 pub use check::{CheckReport, EncoderCount};
@@ -41,6 +50,7 @@ pub use error::StoreError;
 pub use gallery::{GalleryPerson, Part, StoredGallery};
 pub use key::{KeySource, SiteKey};
 pub use people::{Person, ReferenceInfo};
+pub use restore::{Fate, Outcome, Restoration};
 pub use store::Store;
 
 /// Result of a store operation.

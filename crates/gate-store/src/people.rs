@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::enrol::check_name;
+use crate::epoch::{Change, Count, Snapshot};
 use crate::error::SqlAt;
-use crate::seal::{Bound, Sealer};
-use crate::slots::{Mark, SlotRef, Slots};
-use crate::store::{NoKey, Store};
+use crate::keys::{DataKey, NoKey};
+use crate::seal::{Bound, ReferenceList, Sealer};
+use crate::slots::{Mark, SlotRef};
+use crate::store::Store;
 use crate::{Result, StoreError};
 
 /// Somebody enrolled.
@@ -67,7 +69,11 @@ impl Record {
         Access { suspended: self.suspended, valid_from_ms: self.valid_from_ms, valid_until_ms: self.valid_until_ms }
     }
 
-    fn set_access(&mut self, access: Access) {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn set_access(&mut self, access: Access) {
         self.suspended = access.suspended;
         self.valid_from_ms = access.valid_from_ms;
         self.valid_until_ms = access.valid_until_ms;
@@ -108,19 +114,23 @@ impl Store {
     /// Everybody enrolled, by id. People whose record cannot be opened are left out: [`Store::check`] names them.
     ///
     /// # Errors
-    /// What SQLite or the system says.
+    /// What SQLite or the system says; [`StoreError::RolledBack`] when rows are missing or older.
     pub fn people(&self) -> Result<Vec<Person>> {
-        let tx = self.conn.unchecked_transaction().at(&self.path)?;
-        let mut references: BTreeMap<u32, Vec<ReferenceInfo>> = BTreeMap::new();
-        for_references(&tx, None, |key, info| references.entry(key).or_default().push(info)).at(&self.path)?;
-        let slots = self.slots.read()?;
+        let snapshot = self.snapshot()?;
+        let tx = &snapshot.tx;
+        let mut references: BTreeMap<u32, References> = BTreeMap::new();
+        for_references(tx, None, |key, info, vector| references.entry(key).or_default().push(info, vector))
+            .at(&self.path)?;
+
         let mut query = tx.prepare(&format!("SELECT {PERSON_COLUMNS} FROM people p ORDER BY p.id")).at(&self.path)?;
-        let mut people = Vec::new();
+        let (mut people, mut count) = (Vec::new(), Count::default());
         for row in query.query_map([], PersonRow::read).at(&self.path)? {
             let row = row.at(&self.path)?;
+            count.add(self.keys.term(row.key, &row.id, &row.slot));
             let references = references.remove(&row.key).unwrap_or_default();
-            people.extend(self.open_person(&slots, row, references).ok());
+            people.extend(self.open_person(&snapshot, row, references).ok());
         }
+        self.account(&snapshot, count)?;
         Ok(people)
     }
 
@@ -129,11 +139,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::UnknownPerson`]; [`StoreError::Damaged`] when the record cannot be opened.
     pub fn person(&self, id: &str) -> Result<Person> {
-        let tx = self.conn.unchecked_transaction().at(&self.path)?;
-        let row = find(&tx, &self.path, id)?;
-        let mut references = Vec::new();
-        for_references(&tx, Some(row.key), |_, info| references.push(info)).at(&self.path)?;
-        self.open_person(&self.slots.read()?, row, references).map_err(|no_key| unreadable(&self.path, id, no_key))
+        let snapshot = self.snapshot()?;
+        let row = find(&snapshot.tx, &self.path, id)?;
+        let mut references = References::default();
+        for_references(&snapshot.tx, Some(row.key), |_, info, vector| references.push(info, vector)).at(&self.path)?;
+        self.open_person(&snapshot, row, references).map_err(|no_key| unreadable(&self.path, id, no_key))
     }
 
     /// Changes whether and when `id` may come in.
@@ -162,43 +172,19 @@ impl Store {
     /// [`StoreError::UnknownPerson`]. [`StoreError::LogNotEmptied`]: the person is erased, but another program
     /// kept a long read going.
     pub fn remove(&mut self, id: &str) -> Result<()> {
-        let tx = write_transaction(&mut self.conn, &self.path)?;
-        let query = "SELECT person_key, slot, slot_mark FROM people WHERE id = ?1";
-        let found: Option<(u32, u32, Mark)> =
-            tx.query_row(query, [id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional().at(&self.path)?;
-        let Some((key, slot, mark)) = found else { return Err(StoreError::UnknownPerson { id: id.to_owned() }) };
-        // The rows first: from this commit on the gate refuses the person, whatever happens to this process.
-        tx.execute("INSERT INTO erasures (slot, slot_mark) VALUES (?1, ?2)", (slot, mark)).at(&self.path)?;
-        tx.execute("DELETE FROM pictures WHERE person_key = ?1", [key]).at(&self.path)?;
-        tx.execute("DELETE FROM refs WHERE person_key = ?1", [key]).at(&self.path)?;
-        tx.execute("DELETE FROM people WHERE person_key = ?1", [key]).at(&self.path)?;
-        tx.commit().at(&self.path)?;
-        self.finish_erasures()?;
+        self.change(|change| {
+            let row = change.find(id)?;
+            let tx = &change.tx;
+            tx.execute("DELETE FROM pictures WHERE person_key = ?1", [row.key]).at(change.path)?;
+            tx.execute("DELETE FROM refs WHERE person_key = ?1", [row.key]).at(change.path)?;
+            tx.execute("DELETE FROM people WHERE person_key = ?1", [row.key]).at(change.path)?;
+            // From the commit on the gate refuses the person, whatever happens to this process; then the key goes.
+            change.retire(&row);
+            Ok(())
+        })?;
         let query = "PRAGMA wal_checkpoint(TRUNCATE)";
         let busy: bool = self.conn.query_row(query, [], |row| row.get(0)).at(&self.path)?;
         if busy { Err(StoreError::LogNotEmptied { path: self.path.clone() }) } else { Ok(()) }
-    }
-
-    /// Destroys the keys of people whose rows are gone.
-    pub(crate) fn finish_erasures(&mut self) -> Result<()> {
-        let pending: Vec<(i64, SlotRef)> = {
-            let mut query = self.conn.prepare("SELECT rowid, slot, slot_mark FROM erasures").at(&self.path)?;
-            let rows = query.query_map([], |row| Ok((row.get(0)?, SlotRef { number: row.get(1)?, mark: row.get(2)? })));
-            rows.and_then(Iterator::collect).at(&self.path)?
-        };
-        if pending.is_empty() {
-            return Ok(());
-        }
-        for (_, slot) in &pending {
-            self.slots.erase(slot)?;
-        }
-        let tx = write_transaction(&mut self.conn, &self.path)?;
-        for (row, slot) in &pending {
-            // Row numbers are used again: the mark makes sure that it is still the same erasure.
-            let delete = "DELETE FROM erasures WHERE rowid = ?1 AND slot_mark = ?2";
-            tx.execute(delete, (row, slot.mark)).at(&self.path)?;
-        }
-        tx.commit().at(&self.path)
     }
 
     /// The enrolment picture behind reference `number` of `id` (JPEG bytes), if it was kept.
@@ -206,8 +192,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::UnknownPerson`], [`StoreError::UnknownReference`]; [`StoreError::Damaged`] when it cannot be opened.
     pub fn picture(&self, id: &str, number: u32) -> Result<Option<Zeroizing<Vec<u8>>>> {
-        let tx = self.conn.unchecked_transaction().at(&self.path)?;
-        let row = find(&tx, &self.path, id)?;
+        let snapshot = self.snapshot()?;
+        let tx = &snapshot.tx;
+        let row = find(tx, &self.path, id)?;
         let query = "SELECT picture FROM refs LEFT JOIN pictures USING (person_key, number) \
                      WHERE person_key = ?1 AND number = ?2";
         let found = tx.query_row(query, (row.key, number), |row| row.get(0)).optional().at(&self.path)?;
@@ -215,8 +202,8 @@ impl Store {
             found.ok_or_else(|| StoreError::UnknownReference { id: id.to_owned(), number })?;
         let Some(sealed) = sealed else { return Ok(None) };
         let mut bound = Bound::default();
-        let opened = self.keys.unwrap(&mut bound, &self.slots.read()?, &row.slot, row.key, id);
-        let sealer = opened.map_err(|no_key| unreadable(&self.path, id, no_key))?;
+        let data_key = self.keys.unwrap(&mut bound, &snapshot.slots, &row.slot, row.key, id);
+        let sealer = Sealer::new(&*data_key.map_err(|no_key| unreadable(&self.path, id, no_key))?);
         let mut picture = Zeroizing::new(Vec::with_capacity(sealed.len()));
         if !sealer.open(bound.picture(row.key, id, number), &sealed, &mut picture) {
             return Err(unreadable(&self.path, id, NoKey::Damaged));
@@ -224,47 +211,103 @@ impl Store {
         Ok(Some(picture))
     }
 
-    fn change_record(&mut self, id: &str, change: impl FnOnce(&mut Record)) -> Result<()> {
-        let mut bound = Bound::default();
-        let tx = write_transaction(&mut self.conn, &self.path)?;
-        let row = find(&tx, &self.path, id)?;
-        let opened = self.keys.unwrap(&mut bound, &self.slots.read()?, &row.slot, row.key, id);
-        let sealer = opened.map_err(|no_key| unreadable(&self.path, id, no_key))?;
-        let bound = bound.record(row.key, id);
-        let mut plain = Zeroizing::new(Vec::new());
-        let mut record = Record::open(&sealer, bound, &row.record, &mut plain)
-            .ok_or_else(|| unreadable(&self.path, id, NoKey::Damaged))?;
-        change(&mut record);
-        let sealed = record.seal(&sealer, bound)?;
-        tx.execute("UPDATE people SET record = ?1 WHERE person_key = ?2", (&sealed, row.key)).at(&self.path)?;
-        tx.commit().at(&self.path)
+    fn change_record(&mut self, id: &str, alter: impl FnOnce(&mut Record)) -> Result<()> {
+        self.change(|change| {
+            let row = change.find(id)?;
+            let (data_key, mut record) = change.open(&row)?;
+            alter(&mut record);
+            change.replace(&row, &data_key, &record)
+        })
     }
 
     fn open_person(
         &self,
-        slots: &Slots,
+        snapshot: &Snapshot<'_>,
         row: PersonRow,
-        references: Vec<ReferenceInfo>,
+        references: References,
     ) -> std::result::Result<Person, NoKey> {
         let mut bound = Bound::default();
-        let sealer = self.keys.unwrap(&mut bound, slots, &row.slot, row.key, &row.id)?;
+        let data_key = self.keys.unwrap(&mut bound, &snapshot.slots, &row.slot, row.key, &row.id)?;
+        let bound = bound.record(row.key, &row.id, &row.slot.mark, &references.list);
         let mut plain = Zeroizing::new(Vec::new());
-        let record =
-            Record::open(&sealer, bound.record(row.key, &row.id), &row.record, &mut plain).ok_or(NoKey::Damaged)?;
+        let record = Record::open(&Sealer::new(&data_key), bound, &row.record, &mut plain).ok_or(NoKey::Damaged)?;
         Ok(Person {
             key: PersonKey(row.key),
             id: row.id,
             access: record.access(),
             name: record.name,
             created_ms: record.created_ms,
-            references,
+            references: references.infos,
         })
     }
 }
 
+impl Change<'_> {
+    /// Somebody's data key and record.
+    pub(crate) fn open(&self, row: &PersonRow) -> Result<(DataKey, Record)> {
+        let mut bound = Bound::default();
+        let data_key = self.keys.unwrap(&mut bound, &self.slots, &row.slot, row.key, &row.id);
+        let data_key = data_key.map_err(|no_key| unreadable(self.path, &row.id, no_key))?;
+        let list = reference_list(&self.tx, self.path, row.key)?;
+        let bound = bound.record(row.key, &row.id, &row.slot.mark, &list);
+        let mut plain = Zeroizing::new(Vec::new());
+        let record = Record::open(&Sealer::new(&data_key), bound, &row.record, &mut plain);
+        Ok((data_key, record.ok_or_else(|| unreadable(self.path, &row.id, NoKey::Damaged))?))
+    }
+
+    /// Puts a new version in the place of a row, with the references that the person has by now.
+    pub(crate) fn replace(&mut self, row: &PersonRow, data_key: &DataKey, record: &Record) -> Result<()> {
+        self.retire(row);
+        self.write(row, data_key, record)
+    }
+
+    /// Writes a new version of a row.
+    pub(crate) fn write(&mut self, row: &PersonRow, data_key: &DataKey, record: &Record) -> Result<()> {
+        let mut bound = Bound::default();
+        let slot = self.place(&mut bound, row.key, &row.id, data_key)?;
+        let list = reference_list(&self.tx, self.path, row.key)?;
+        let sealed = record.seal(&Sealer::new(data_key), bound.record(row.key, &row.id, &slot.mark, &list))?;
+        let update = "UPDATE people SET slot = ?2, slot_mark = ?3, record = ?4 WHERE person_key = ?1";
+        self.tx
+            .prepare_cached(update)
+            .at(self.path)?
+            .execute((row.key, slot.number, slot.mark, &sealed))
+            .at(self.path)?;
+        Ok(())
+    }
+}
+
+/// What is known of a person's references, and what the record is sealed to.
+#[derive(Default)]
+struct References {
+    infos: Vec<ReferenceInfo>,
+    list: ReferenceList,
+}
+
+impl References {
+    fn push(&mut self, info: ReferenceInfo, vector: &[u8]) {
+        self.list.push(info.number, &info.encoder_sha256, info.created_ms, vector);
+        self.infos.push(info);
+    }
+}
+
+/// The references that a person's record is sealed to.
+pub(crate) fn reference_list(tx: &Connection, path: &Path, person: u32) -> Result<ReferenceList> {
+    let mut list = ReferenceList::default();
+    let query = "SELECT number, encoder, created_ms, vector FROM refs WHERE person_key = ?1 ORDER BY number";
+    let mut query = tx.prepare_cached(query).at(path)?;
+    let rows = query.query_map([person], |row| {
+        list.push(row.get(0)?, row.get_ref(1)?.as_str()?, row.get(2)?, row.get_ref(3)?.as_blob()?);
+        Ok(())
+    });
+    rows.and_then(Iterator::collect::<rusqlite::Result<()>>).at(path)?;
+    drop(query);
+    Ok(list)
+}
+
 /// A transaction that holds the write lock from the start: read, decide, write, with nobody in between.
-pub(crate) fn write_transaction<'a>(conn: &'a mut Connection, path: &Path) -> Result<Transaction<'a>> {
-    conn.transaction_with_behavior(TransactionBehavior::Immediate).at(path)
+pub(crate) fn write_transaction<'a>(conn: &'a Connection, path: &Path) -> Result<Transaction<'a>> {
+    Transaction::new_unchecked(conn, TransactionBehavior::Immediate).at(path)
 }
 
 pub(crate) fn find(conn: &Connection, path: &Path, id: &str) -> Result<PersonRow> {
@@ -275,8 +318,8 @@ pub(crate) fn find(conn: &Connection, path: &Path, id: &str) -> Result<PersonRow
 
 pub(crate) fn unreadable(path: &Path, id: &str, no_key: NoKey) -> StoreError {
     let what = match no_key {
-        NoKey::Erased => format!("`{id}` was erased, and these rows come from an older copy"),
-        NoKey::Damaged => format!("the rows of `{id}` do not open, they were altered or people.keys is older"),
+        NoKey::Erased => format!("`{id}` was erased or changed, and these rows come from an older copy"),
+        NoKey::Damaged => format!("the rows of `{id}` do not open: they were altered, or some come from an older copy"),
     };
     StoreError::damaged(path, what)
 }
@@ -285,13 +328,15 @@ pub(crate) fn unreadable(path: &Path, id: &str, no_key: NoKey) -> StoreError {
 fn for_references(
     conn: &Connection,
     key: Option<u32>,
-    mut each: impl FnMut(u32, ReferenceInfo),
+    mut each: impl FnMut(u32, ReferenceInfo, &[u8]),
 ) -> rusqlite::Result<()> {
-    let mut query = conn.prepare(
-        "SELECT r.person_key, r.number, r.encoder, r.created_ms, p.number IS NOT NULL \
+    // Two conditions and not one with OR, which would read everybody's references.
+    let whose = if key.is_some() { "r.person_key = ?1" } else { "?1 IS NULL" };
+    let mut query = conn.prepare(&format!(
+        "SELECT r.person_key, r.number, r.encoder, r.created_ms, p.number IS NOT NULL, r.vector \
          FROM refs r LEFT JOIN pictures p USING (person_key, number) \
-         WHERE ?1 IS NULL OR r.person_key = ?1 ORDER BY r.person_key, r.number",
-    )?;
+         WHERE {whose} ORDER BY r.person_key, r.number"
+    ))?;
     let mut rows = query.query([key])?;
     while let Some(row) = rows.next()? {
         let info = ReferenceInfo {
@@ -300,7 +345,7 @@ fn for_references(
             created_ms: row.get(3)?,
             has_picture: row.get(4)?,
         };
-        each(row.get(0)?, info);
+        each(row.get(0)?, info, row.get_ref(5)?.as_blob()?);
     }
     Ok(())
 }

@@ -43,6 +43,9 @@ const MIGRATIONS: &[&str] = &[
         slot      INTEGER NOT NULL,
         slot_mark BLOB NOT NULL
      ) STRICT;",
+    // 2: records are sealed to their version and references, and `meta` has the register (see epoch.rs). upgrade.rs seals
+    // anew what version 1 has sealed. Pending erasures are no longer kept: slots without a row are swept.
+    "DROP TABLE erasures;",
 ];
 
 /// The version this program works with.

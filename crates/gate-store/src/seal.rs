@@ -79,6 +79,27 @@ fn too_long() -> StoreError {
     StoreError::Random(getrandom::Error::UNEXPECTED)
 }
 
+/// A person's references as the record is sealed to them: none can be taken away, exchanged or put back without notice.
+#[derive(Default)]
+pub(crate) struct ReferenceList(Vec<u8>);
+
+impl ReferenceList {
+    /// Adds a reference. In order of their numbers.
+    pub(crate) fn push(&mut self, number: u32, encoder: &str, created_ms: i64, sealed_vector: &[u8]) {
+        self.0.extend_from_slice(&number.to_le_bytes());
+        self.0.extend_from_slice(&created_ms.to_le_bytes());
+        self.0.extend_from_slice(&(encoder.len() as u64).to_le_bytes());
+        self.0.extend_from_slice(encoder.as_bytes());
+        // Nobody without the data key can make another vector with this tag.
+        let tag = sealed_vector.last_chunk::<TAG_BYTES>().copied().unwrap_or_default();
+        self.0.extend_from_slice(&tag);
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// Builds associated data in one buffer. Each field is preceded by its length, so no two places share theirs.
 #[derive(Default)]
 pub(crate) struct Bound {
@@ -97,14 +118,38 @@ impl Bound {
         &self.bytes
     }
 
-    /// A person's data key, wrapped by the site key.
-    pub(crate) fn data_key(&mut self, store_mark: &[u8], person: u32, id: &str) -> &[u8] {
+    /// The head of `people.keys`.
+    pub(crate) fn head(&mut self, store_mark: &[u8]) -> &[u8] {
+        self.start(b"head").field(store_mark)
+    }
+
+    /// The register of people in `people.db`.
+    pub(crate) fn register(&mut self, store_mark: &[u8]) -> &[u8] {
+        self.start(b"register").field(store_mark)
+    }
+
+    /// What a slot of `people.keys` holds.
+    pub(crate) fn holder(&mut self, store_mark: &[u8], slot: u32, slot_mark: &[u8]) -> &[u8] {
+        self.start(b"holder").field(store_mark);
+        self.field(&slot.to_le_bytes());
+        self.field(slot_mark)
+    }
+
+    /// A person's data key as version 1 of `people.keys` held it.
+    pub(crate) fn data_key_1(&mut self, store_mark: &[u8], person: u32, id: &str) -> &[u8] {
         self.start(b"data key").field(store_mark);
         self.person(person, id)
     }
 
-    /// A person's record.
-    pub(crate) fn record(&mut self, person: u32, id: &str) -> &[u8] {
+    /// A person's record in one version, with the references of that version.
+    pub(crate) fn record(&mut self, person: u32, id: &str, version: &[u8], references: &ReferenceList) -> &[u8] {
+        self.start(b"record 2").person(person, id);
+        self.field(version);
+        self.field(&references.0)
+    }
+
+    /// A person's record as version 1 of the schema sealed it.
+    pub(crate) fn record_1(&mut self, person: u32, id: &str) -> &[u8] {
         self.start(b"record").person(person, id)
     }
 

@@ -9,21 +9,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gate_guard::files;
-use gate_guard::memory::Locked;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
-use zeroize::Zeroizing;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use crate::anchor::Anchor;
+use crate::epoch::{Count, Head, Phase, Register};
 use crate::error::SqlAt;
 use crate::key::{SiteKey, sync_parent};
-use crate::schema;
-use crate::seal::{Bound, KEY_BYTES, Sealer, random};
-use crate::slots::{self, Mark, Slot, SlotFile, SlotRef, Slots};
-use crate::{Result, StoreError};
+use crate::keys::Keys;
+use crate::seal::random;
+use crate::slots::{self, Mark, SlotFile};
+use crate::{Result, StoreError, schema, upgrade};
 
-const FILE: &str = "people.db";
+pub(crate) const FILE: &str = "people.db";
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-const CANARY: &[u8] = b"the site key of this store";
+const FIRST_EPOCH: u64 = 1;
 
 /// One connection to the store. Each thread opens its own; processes share the files.
 pub struct Store {
@@ -32,6 +32,7 @@ pub struct Store {
     pub(crate) path: PathBuf,
     pub(crate) slots: SlotFile,
     pub(crate) keys: Keys,
+    pub(crate) anchor: Anchor,
 }
 
 impl fmt::Debug for Store {
@@ -40,51 +41,10 @@ impl fmt::Debug for Store {
     }
 }
 
-/// Wraps and unwraps data keys.
-pub(crate) struct Keys {
-    site: Locked<Sealer>,
-    pub(crate) store_mark: Mark,
-}
-
-/// Why a person's data key cannot be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoKey {
-    /// It was destroyed: the person was erased, these rows come out of an older copy.
-    Erased,
-    /// It is missing or does not belong to this person.
-    Damaged,
-}
-
-impl Keys {
-    /// Wraps `data_key` for one person.
-    pub(crate) fn wrap(&self, bound: &mut Bound, person: u32, id: &str, data_key: &[u8]) -> Result<Vec<u8>> {
-        self.site.get().seal(bound.data_key(&self.store_mark, person, id), data_key)
-    }
-
-    /// The sealer of one person, or why there is none.
-    pub(crate) fn unwrap(
-        &self,
-        bound: &mut Bound,
-        slots: &Slots,
-        slot: &SlotRef,
-        person: u32,
-        id: &str,
-    ) -> std::result::Result<Sealer, NoKey> {
-        let wrapped = match slots.get(slot) {
-            Slot::Key(wrapped) => wrapped,
-            Slot::Erased => return Err(NoKey::Erased),
-            Slot::Missing => return Err(NoKey::Damaged),
-        };
-        let mut plain = Zeroizing::new(Vec::with_capacity(KEY_BYTES));
-        if !self.site.get().open(bound.data_key(&self.store_mark, person, id), wrapped, &mut plain) {
-            return Err(NoKey::Damaged);
-        }
-        plain.as_slice().try_into().map(Sealer::new).map_err(|_| NoKey::Damaged)
-    }
-}
-
 impl Store {
     /// Makes an empty store in `dir` (made with mode 0700 if missing), sealed with `key`, and opens it.
+    ///
+    /// The anchor is made beside it, and one that is there takes the new store for its own.
     ///
     /// A set-up that is cut short leaves nothing that [`Store::open`] would take for a store; run it again.
     ///
@@ -96,42 +56,58 @@ impl Store {
         made.map_err(|error| StoreError::io("create", dir, error))?;
         // Two set-ups at once would write into each other's files. The lock goes with the handle.
         let locked = File::open(dir).and_then(|handle| handle.lock().map(|()| handle));
-        let _lock = locked.map_err(|error| StoreError::io("lock", dir, error))?;
+        let lock = locked.map_err(|error| StoreError::io("lock", dir, error))?;
         // A link, even one that leads nowhere, is in the way like a file.
         if fs::symlink_metadata(&path).is_ok() {
             return Err(StoreError::AlreadyThere { path });
         }
         let mut store_mark = Mark::default();
         random(&mut store_mark)?;
-        SlotFile::create(dir, &store_mark)?;
+        let keys = Keys::new(key, store_mark);
+        let head = Head { epoch: FIRST_EPOCH, base: 0, phase: Phase::Clean, next_person: 1 };
+        SlotFile::create(dir, &store_mark, &keys.seal_head(&head)?)?;
         // Complete under another name first: a set-up cut short leaves no half a store.
         let draft = dir.join("people.db.new");
-        write_draft(&draft, key, &store_mark)?;
+        write_draft(&draft, &keys)?;
+        Anchor::new(&Anchor::place(dir)?, key).accept(&store_mark, FIRST_EPOCH, dir)?;
         let synced = files::open_read(&draft).and_then(|file| file.sync_all());
         synced.and_then(|()| fs::rename(&draft, &path)).map_err(|error| StoreError::io("create", &path, error))?;
         sync_parent(&path)?;
+        drop(lock); // writers take it, too
         Store::open(dir, key)
     }
 
-    /// Opens the store for reading and writing, upgrades an older schema, completes an erasure that was cut short.
+    /// Opens the store for reading and writing, upgrades an older schema, completes a change that was cut short.
     ///
     /// # Errors
     /// [`StoreError::NotThere`], [`StoreError::WrongKey`], [`StoreError::Damaged`], [`StoreError::NotOurs`],
-    /// [`StoreError::NewerSchema`], or what the system says.
+    /// [`StoreError::NewerSchema`], or what the system says. [`StoreError::RolledBack`], [`StoreError::Anchor`]: older
+    /// files were put back.
     pub fn open(dir: &Path, key: &SiteKey) -> Result<Store> {
+        let mut store = Store::open_unproved(dir, key)?;
+        let snapshot = store.snapshot()?;
+        let head = store.keys.head(&snapshot.slots);
+        drop(snapshot);
+        if head.is_some_and(|(head, _)| head.phase != Phase::Clean) {
+            store.change(|_| Ok(()))?;
+        }
+        Ok(store)
+    }
+
+    /// Opens the store for writing without the proof that it is of the present: to bring that about.
+    pub(crate) fn open_unproved(dir: &Path, key: &SiteKey) -> Result<Store> {
         let path = existing(dir)?;
         let conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        if schema::check(&conn, &path)? < schema::VERSION {
-            let tx = Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).at(&path)?;
-            schema::migrate(&tx, &path)?;
-            tx.commit().at(&path)?;
-        }
+        let found = schema::check(&conn, &path)?;
         configure_writer(&conn, &path)?;
-        let keys = unlock(&conn, &path, key)?;
+        let anchor = Anchor::new(&Anchor::place(dir)?, key);
+        if found < schema::VERSION {
+            upgrade::upgrade(&conn, &path, key, &anchor)?;
+        }
+        let keys = Keys::unlock(&conn, &path, key)?;
+        upgrade::complete(&path, &keys)?;
         let slots = SlotFile::open(dir, &keys.store_mark, true)?;
-        let mut store = Store { conn, path, slots, keys };
-        store.finish_erasures()?;
-        Ok(store)
+        Ok(Store { conn, path, slots, keys, anchor })
     }
 
     /// Opens the store for reading, as the daemon does. Changes by others are seen.
@@ -152,9 +128,15 @@ impl Store {
         if found < schema::VERSION {
             return Err(StoreError::OlderSchema { path, found, known: schema::VERSION });
         }
-        let keys = unlock(&conn, &path, key)?;
+        let keys = Keys::unlock(&conn, &path, key)?;
+        if upgrade::is_incomplete(&path, &keys) {
+            return Err(StoreError::OlderSchema { path, found: found - 1, known: schema::VERSION });
+        }
         let slots = SlotFile::open(dir, &keys.store_mark, false)?;
-        Ok(Store { conn, path, slots, keys })
+        let anchor = Anchor::new(&Anchor::place(dir)?, key);
+        let store = Store { conn, path, slots, keys, anchor };
+        store.snapshot()?;
+        Ok(store)
     }
 
     /// A number that differs from the last one when anybody, this connection included, has committed a change in
@@ -192,6 +174,11 @@ fn existing(dir: &Path) -> Result<PathBuf> {
     }
 }
 
+/// Opens a database for writing.
+pub(crate) fn connect_to_write(path: &Path) -> Result<Connection> {
+    connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+}
+
 fn connect(path: &Path, mode: OpenFlags) -> Result<Connection> {
     let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let conn = Connection::open_with_flags(real_place(path)?, flags).at(path)?;
@@ -218,7 +205,7 @@ fn configure(conn: &Connection) -> rusqlite::Result<()> {
     conn.pragma_update(None, "foreign_keys", true)
 }
 
-fn configure_writer(conn: &Connection, path: &Path) -> Result<()> {
+pub(crate) fn configure_writer(conn: &Connection, path: &Path) -> Result<()> {
     let mode: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).at(path)?;
     if mode != "wal" {
         return Err(StoreError::damaged(path, format!("journal mode is `{mode}`, write-ahead logging is refused")));
@@ -264,8 +251,8 @@ fn connect_immutable(path: &Path) -> Result<Connection> {
     Ok(conn)
 }
 
-/// A complete, empty store in one file at `draft`.
-fn write_draft(draft: &Path, key: &SiteKey, store_mark: &Mark) -> Result<()> {
+/// A complete, empty database at `draft`.
+fn write_draft(draft: &Path, keys: &Keys) -> Result<()> {
     for suffix in ["", "-wal", "-shm"] {
         let mut left = draft.as_os_str().to_owned();
         left.push(suffix);
@@ -283,30 +270,14 @@ fn write_draft(draft: &Path, key: &SiteKey, store_mark: &Mark) -> Result<()> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).at(draft)?;
     tx.pragma_update(None, "application_id", schema::APPLICATION_ID).at(draft)?;
     schema::migrate(&tx, draft)?;
-    let canary = key.sealer().seal(Bound::default().canary(store_mark), CANARY)?;
+    let register = Register { epoch: FIRST_EPOCH, count: Count::default() };
     let insert = "INSERT INTO meta (name, value) VALUES (?1, ?2)";
-    tx.execute(insert, ("store", store_mark.as_slice())).at(draft)?;
-    tx.execute(insert, ("canary", &canary)).at(draft)?;
+    tx.execute(insert, ("store", keys.store_mark.as_slice())).at(draft)?;
+    tx.execute(insert, ("canary", &keys.canary()?)).at(draft)?;
+    tx.execute(insert, ("register", &keys.seal_register(&register)?)).at(draft)?;
     tx.commit().at(draft)?;
     // Closing the only connection moves the log's content into the file.
     conn.close().map_err(|(_, error)| StoreError::from_sql(draft, error))
-}
-
-/// Proves that `key` is the store's.
-fn unlock(conn: &Connection, path: &Path, key: &SiteKey) -> Result<Keys> {
-    let value = |name: &str| -> Result<Vec<u8>> {
-        let query = "SELECT value FROM meta WHERE name = ?1";
-        let value = conn.query_row(query, [name], |row| row.get(0)).optional().at(path)?;
-        value.ok_or_else(|| StoreError::damaged(path, format!("its `{name}` entry is missing")))
-    };
-    let store_mark = Mark::try_from(value("store")?.as_slice());
-    let store_mark = store_mark.map_err(|_| StoreError::damaged(path, "its `store` entry is malformed"))?;
-    let site = Locked::new(key.sealer());
-    let mut plain = Vec::new();
-    if !site.get().open(Bound::default().canary(&store_mark), &value("canary")?, &mut plain) || plain != CANARY {
-        return Err(StoreError::WrongKey { path: path.to_path_buf() });
-    }
-    Ok(Keys { site, store_mark })
 }
 
 #[cfg(test)]
@@ -317,6 +288,14 @@ mod tests {
     use crate::{NewPerson, NewReference};
 
     const ENCODER: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
+
+    /// A folder for a store, in a temporary one that its anchor is in, too.
+    fn folder() -> (tempfile::TempDir, PathBuf) {
+        let outer = tempfile::tempdir().unwrap();
+        let dir = outer.path().join("store");
+        fs::create_dir(&dir).unwrap();
+        (outer, dir)
+    }
 
     fn add(store: &mut Store, id: &str, picture: &[u8]) -> Result<()> {
         let reference = NewReference { encoder_sha256: ENCODER, vector: &[0.6, 0.8], picture: Some(picture) };
@@ -342,23 +321,23 @@ mod tests {
 
     #[test]
     fn files_that_are_exchanged_taken_away_or_written_over_change_the_mark() {
-        let (here, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let ((_outer, here), (_other_outer, other)) = (folder(), folder());
         let key = SiteKey::generate().unwrap();
-        for dir in [here.path(), other.path()] {
+        for dir in [&here, &other] {
             drop(Store::init(dir, &key).unwrap());
         }
-        let store = Store::open_read_only(here.path(), &key).unwrap();
+        let store = Store::open_read_only(&here, &key).unwrap();
         let mut marks = vec![store.change_mark().unwrap()];
         assert_eq!(store.change_mark().unwrap(), marks[0]);
         for file in [FILE, slots::FILE] {
-            fs::rename(other.path().join(file), here.path().join(file)).unwrap();
+            fs::rename(other.join(file), here.join(file)).unwrap();
             marks.push(store.change_mark().unwrap());
         }
-        let bytes = fs::read(here.path().join(FILE)).unwrap();
+        let bytes = fs::read(here.join(FILE)).unwrap();
         std::thread::sleep(Duration::from_millis(20)); // longer than the file system's clock ticks
-        fs::write(here.path().join(FILE), bytes).unwrap();
+        fs::write(here.join(FILE), bytes).unwrap();
         marks.push(store.change_mark().unwrap());
-        fs::remove_file(here.path().join(FILE)).unwrap();
+        fs::remove_file(here.join(FILE)).unwrap();
         marks.push(store.change_mark().unwrap());
         let count = marks.len();
         marks.sort_unstable();
@@ -368,9 +347,9 @@ mod tests {
 
     #[test]
     fn a_full_device_is_told_and_loses_nothing() {
-        let dir = tempfile::tempdir().unwrap();
+        let (_outer, dir) = folder();
         let key = SiteKey::generate().unwrap();
-        let mut store = Store::init(dir.path(), &key).unwrap();
+        let mut store = Store::init(&dir, &key).unwrap();
         store.conn.pragma_update_and_check(None, "max_page_count", 60, |_| Ok(())).unwrap();
         let mut added = 0;
         let full = loop {
@@ -389,17 +368,18 @@ mod tests {
 
     #[test]
     fn an_older_schema_is_upgraded_by_the_writer_and_told_by_the_reader() {
-        let dir = tempfile::tempdir().unwrap();
+        let (_outer, dir) = folder();
         let key = SiteKey::generate().unwrap();
         // Version 0: ours, without a table. The migrations make the rest, but only the writer may.
-        let conn = Connection::open(dir.path().join(FILE)).unwrap();
+        let conn = Connection::open(dir.join(FILE)).unwrap();
         conn.pragma_update(None, "application_id", schema::APPLICATION_ID).unwrap();
         drop(conn);
-        assert!(matches!(Store::open_read_only(dir.path(), &key), Err(StoreError::OlderSchema { found: 0, .. })));
-        let error = Store::open(dir.path(), &key).unwrap_err();
+        assert!(matches!(Store::open_read_only(&dir, &key), Err(StoreError::OlderSchema { found: 0, .. })));
+        let error = Store::open(&dir, &key).unwrap_err();
         assert!(error.to_string().contains("`store` entry is missing"), "{error}");
-        let conn = Connection::open(dir.path().join(FILE)).unwrap();
+        // An upgrade that cannot be completed changes nothing.
+        let conn = Connection::open(dir.join(FILE)).unwrap();
         let version: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-        assert_eq!(version, schema::VERSION);
+        assert_eq!(version, 0);
     }
 }

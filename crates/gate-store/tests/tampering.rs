@@ -7,7 +7,7 @@ use std::fs;
 
 use common::*;
 use gate_core::person::{Access, PersonKey};
-use gate_store::{NewReference, SiteKey, Store, StoreError};
+use gate_store::{NewReference, Restoration, SiteKey, Store, StoreError};
 
 #[test]
 fn a_missing_store_and_one_already_there_are_told() {
@@ -106,13 +106,17 @@ fn missing_foreign_or_older_keys_are_told() {
     drop(store);
     let path = dir.path().join("people.keys");
     fs::write(&path, &older).unwrap();
+    for opened in [Store::open(dir.path(), &key), Store::open_read_only(dir.path(), &key)] {
+        let error = opened.unwrap_err();
+        assert!(matches!(&error, StoreError::RolledBack { people, .. } if people == &["ben"]), "{error}");
+        assert!(error.to_string().contains("people.keys is older by 1 change than"), "{error}");
+    }
+    // His key is lost. Accepting the store leaves him out, and his number and slot serve others.
+    Restoration::weigh(dir.path(), &key, None).unwrap().apply().unwrap();
     let mut store = Store::open(dir.path(), &key).unwrap();
-    let gallery = store.gallery(ENCODER, DIM).unwrap();
-    assert_eq!((gallery.references, gallery.damaged), (vector(1), vec!["ben".to_owned()]));
-    // The number of ben's lost slot is given to eva: removing ben must not touch it.
-    add(&mut store, "eva", 3).unwrap();
-    store.remove("ben").unwrap();
+    assert_eq!(add(&mut store, "eva", 3).unwrap(), PersonKey(3));
     assert_eq!(store.gallery(ENCODER, DIM).unwrap().references, [vector(1), vector(3)].concat());
+    assert!(store.check().unwrap().is_sound());
     drop(store);
     let (other, _, _) = new_store();
     fs::copy(other.path().join("people.keys"), &path).unwrap();
@@ -150,7 +154,7 @@ fn damaged_by(sql: &str) -> Vec<String> {
 fn rows_that_were_moved_or_altered_are_reported_and_not_loaded() {
     assert_eq!(
         damaged_by("UPDATE refs SET person_key = 2, number = 5 WHERE person_key = 1"),
-        ["ana", "ben"].map(String::from)[1..]
+        ["ana", "ben"].map(String::from)
     );
     assert_eq!(
         damaged_by(
@@ -163,15 +167,8 @@ fn rows_that_were_moved_or_altered_are_reported_and_not_loaded() {
         damaged_by("UPDATE refs SET vector = (SELECT vector FROM refs WHERE person_key = 1) WHERE person_key = 2"),
         ["ben"]
     );
-    assert_eq!(damaged_by("UPDATE people SET id = 'bob' WHERE id = 'ben'"), ["bob"]);
     assert_eq!(
         damaged_by("UPDATE people SET record = (SELECT record FROM people WHERE id = 'ana') WHERE id = 'ben'"),
-        ["ben"]
-    );
-    assert_eq!(
-        damaged_by(
-            "UPDATE people SET (slot, slot_mark) = (SELECT slot, slot_mark FROM people WHERE id = 'ana') WHERE id = 'ben'"
-        ),
         ["ben"]
     );
     assert_eq!(damaged_by("UPDATE refs SET vector = zeroblob(length(vector)) WHERE person_key = 1"), ["ana"]);
@@ -180,10 +177,6 @@ fn rows_that_were_moved_or_altered_are_reported_and_not_loaded() {
         damaged_by("UPDATE pictures SET picture = (SELECT picture FROM pictures WHERE person_key = 1)"),
         ["ben"]
     );
-    // Two people swap places, with everything they have.
-    let swap = "UPDATE people SET id = 'x' WHERE id = 'ana'; UPDATE people SET id = 'ana' WHERE id = 'ben'; \
-                UPDATE people SET id = 'ben' WHERE id = 'x'";
-    assert_eq!(damaged_by(swap), ["ben", "ana"]);
 }
 
 /// More people than one thread opens at once: each is where they belong, and so is the damage.
@@ -198,13 +191,14 @@ fn thousands_are_loaded_in_order_without_those_that_are_damaged() {
     let people = ids.iter().zip(&references).enumerate().map(|(i, (id, both))| (person(id), &both[..1 + i % 3 / 2]));
     store.add_people(people).unwrap();
     // The last one before a batch ends, the first one after; a reference each, then a record.
-    let altered = "UPDATE refs SET vector = zeroblob(568) WHERE person_key IN (1023, 1024, 1025) AND number = 1;
+    let altered = "UPDATE refs SET vector = CAST(zeroblob(536) || substr(vector, 537) AS BLOB)
+                   WHERE person_key IN (1023, 1024, 1025) AND number = 1;
                    UPDATE people SET record = zeroblob(99) WHERE person_key IN (2048, 2049, 3500);
-                   UPDATE refs SET encoder = 'another' WHERE person_key = 2050";
+                   UPDATE refs SET encoder = 'another' WHERE person_key = 2050"; // his record is sealed to the encoder's hash
     tamper(dir.path(), altered);
 
     let gallery = store.gallery(ENCODER, DIM).unwrap();
-    assert_eq!(gallery.damaged, ["p1023", "p1024", "p1025", "p2048", "p2049", "p3500"]);
+    assert_eq!(gallery.damaged, ["p1023", "p1024", "p1025", "p2048", "p2049", "p2050", "p3500"]);
     assert_eq!((gallery.foreign, gallery.erased), (1, 0));
     let (mut owners, mut rows) = (Vec::new(), Vec::new());
     for n in (1..=PEOPLE).filter(|n| ![2048, 2049, 2050, 3500].contains(n)) {

@@ -1,7 +1,7 @@
 //! A store in a temporary directory, and people to put into it.
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses its part
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gate_core::person::{Access, PersonKey};
 use gate_store::{NewPerson, NewReference, SiteKey, Store, StoreError};
@@ -32,11 +32,42 @@ pub(crate) fn add(store: &mut Store, id: &str, seed: u32) -> Result<PersonKey, S
     store.add_person(&person(id), &[reference(&vector(seed))])
 }
 
-pub(crate) fn new_store() -> (TempDir, SiteKey, Store) {
-    let dir = tempfile::tempdir().unwrap();
+/// A store's folder in a temporary one, which its anchor is in, too.
+pub(crate) struct Folder {
+    outer: TempDir,
+    store: PathBuf,
+}
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        let outer = tempfile::tempdir().unwrap();
+        let store = outer.path().join("store");
+        std::fs::create_dir(&store).unwrap();
+        Self { outer, store }
+    }
+
+    /// The store's folder.
+    pub(crate) fn path(&self) -> &Path {
+        &self.store
+    }
+
+    /// The anchor's file.
+    pub(crate) fn anchor(&self) -> PathBuf {
+        self.outer.path().join("store-anchor/anchor")
+    }
+}
+
+pub(crate) fn new_store() -> (Folder, SiteKey, Store) {
+    let dir = Folder::new();
     let key = SiteKey::generate().unwrap();
     let store = Store::init(dir.path(), &key).unwrap();
     (dir, key, store)
+}
+
+/// Where a slot lies in `people.keys`.
+pub(crate) fn slot(number: usize) -> std::ops::Range<usize> {
+    let begin = 12_288 + (number - 1) * 160;
+    begin..begin + 160
 }
 
 /// Whoever may write the file, but has no key.
