@@ -113,10 +113,26 @@ pub enum Command {
     /// Examine the store from end to end
     #[command(after_help = "Example:\n  enroll-tool check\n\nExit code 3 when anything is damaged.")]
     Check,
+    /// Put a backup of the store back, or accept older files that lie there already
+    #[command(long_about = RESTORE_ABOUT, after_help = RESTORE_HELP)]
+    Restore(Restore),
     /// Write man pages and shell completions, for the package
     #[command(hide = true)]
     Manual(gate_manual::ManualArgs),
 }
+
+const RESTORE_ABOUT: &str = "\
+Put a backup of the store back: show what that would undo, ask, and do it without letting anybody in whom the present store \
+refuses. Suspended people stay suspended, of two end dates the earlier counts, and erased people do not come back. Whoever \
+was changed after the backup, in a way that nobody can know any more, comes back suspended.";
+
+const RESTORE_HELP: &str = "\
+Examples:
+  enroll-tool restore /mnt/backup/people.db      a backup of the database, beside today's people.keys
+  enroll-tool restore /mnt/backup                a folder: its people.keys is used where the store has lost its own
+  enroll-tool restore --accept                   take the files that lie in the store's folder already
+
+Exit codes: 0 restored, or nothing to accept; 2 not confirmed, or no backup of this store; 3 a fault of the system.";
 
 const ADD_HELP: &str = "\
 Examples:
@@ -221,6 +237,20 @@ pub struct Set {
 pub struct Remove {
     /// The person's id
     pub id: String,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// Put a backup back.
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// The backup: a people.db, or a folder with one
+    #[arg(value_name = "FOLDER|DB", required_unless_present = "accept", conflicts_with = "accept")]
+    pub backup: Option<PathBuf>,
+    /// Accept the files that lie in the store's folder: after older ones were put there by hand, or the anchor was lost
+    #[arg(long)]
+    pub accept: bool,
     /// Do not ask
     #[arg(long, short)]
     pub yes: bool,

@@ -81,6 +81,8 @@ struct Checked<'a> {
     foreign_references: Option<usize>,
     damaged: &'a [String],
     erased: &'a [String],
+    /// Why the rows are not those of the present, and whom that concerns.
+    rolled_back: Option<&'a str>,
     structure: &'a [String],
 }
 
@@ -103,6 +105,7 @@ pub fn check(desk: &Desk) -> Result<Exit> {
         foreign_references: foreign,
         damaged: &report.damaged,
         erased: &report.erased,
+        rolled_back: report.rolled_back.as_deref(),
         structure: &report.structure,
     };
     desk.answer(&check_text(desk.site.store_dir(), &report, foreign), &json)?;
@@ -121,13 +124,16 @@ fn check_text(dir: &Path, report: &CheckReport, foreign: Option<usize>) -> Strin
         rows.push(vec!["not compared".to_owned(), format!("{what} of another encoder: enrol these people again")]);
     }
     for id in &report.damaged {
-        rows.push(vec!["DAMAGED".to_owned(), format!("{id}: restore a backup, or remove and enrol again")]);
+        rows.push(vec!["DAMAGED".to_owned(), format!("{id}: remove and enrol again, or `enroll-tool restore BACKUP`")]);
     }
     for id in &report.erased {
-        rows.push(vec!["erased".to_owned(), format!("{id}: came back with an old copy of the database; remove again")]);
+        rows.push(vec!["erased".to_owned(), format!("{id}: an old row came back, its key is destroyed; remove it")]);
+    }
+    if let Some(why) = &report.rolled_back {
+        rows.push(vec!["OLDER".to_owned(), why.clone()]);
     }
     for fault in &report.structure {
-        rows.push(vec!["DAMAGED".to_owned(), format!("{fault}: restore a backup")]);
+        rows.push(vec!["DAMAGED".to_owned(), format!("{fault}: `enroll-tool restore BACKUP`")]);
     }
     let verdict = if report.is_sound() { "everything opens" } else { "NOT sound" };
     rows.push(vec!["verdict".to_owned(), verdict.to_owned()]);

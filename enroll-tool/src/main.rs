@@ -4,7 +4,7 @@
 //!  args ──> Desk (site, store, answer) ──> a command ──> exit code
 //!             add, import   pictures ──> one good face each ──> checked against everybody ──> stored, last of all
 //!             identify, verify, compare   pictures ──> encoded ──> compared
-//!             list, show, set, suspend, resume, remove, init, check   the store
+//!             list, show, set, suspend, resume, remove, init, check, restore   the store
 //! ```
 //! Answers go to standard output (JSON with `--json`), everything else to standard error.
 #![forbid(unsafe_code)]
@@ -22,6 +22,7 @@ mod keep;
 mod known;
 mod people;
 mod refusal;
+mod restore;
 mod when;
 
 use anyhow::Result;
@@ -84,6 +85,7 @@ fn run(cli: &Cli) -> Result<Exit> {
         Command::Identify(args) => compare::identify(&desk, args),
         Command::Compare(args) => compare::compare(&desk, args),
         Command::Check => keep::check(&desk),
+        Command::Restore(args) => restore::restore(&desk, args),
         Command::Manual(manual) => {
             gate_manual::write(Cli::command(), &manual.folder)?;
             Ok(Exit::Done)

@@ -73,5 +73,6 @@ pub fn is_bad_input(error: &StoreError) -> bool {
             | StoreError::NoReference { .. }
             | StoreError::TooManyReferences { .. }
             | StoreError::PictureTooLarge { .. }
+            | StoreError::ChangedMeanwhile { .. }
     )
 }

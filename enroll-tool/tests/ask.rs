@@ -89,7 +89,7 @@ fn bad_use_is_2_help_is_0_and_a_missing_runtime_is_3() {
     assert!(desk.run(["--help"]).code(0).out.contains("Exit codes:"));
     for command in [
         "init", "add", "import", "list", "show", "set", "suspend", "resume", "remove", "verify", "identify", "compare",
-        "check",
+        "check", "restore",
     ] {
         assert!(desk.run([command, "--help"]).code(0).out.contains("Example"), "{command}");
     }

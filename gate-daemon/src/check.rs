@@ -152,10 +152,13 @@ fn check_store(site: &Site, vision: Option<&Vision>, people: &mut Option<usize>)
     let store = site.open_store_read_only()?;
     let report = store.check()?;
     *people = Some(report.people);
+    if let Some(why) = &report.rolled_back {
+        bail!("{why}");
+    }
     if !report.is_sound() {
         bail!(
-            "{} is not sound: {:?}, damaged people: {:?}, erased people that came back: {:?}; restore a backup, or \
-             remove and enrol them again",
+            "{} is not sound: {:?}, damaged people: {:?}, people whose old rows came back: {:?}; enrol them \
+             again, or put a backup back with `enroll-tool restore`",
             site.store_dir().display(),
             report.structure,
             report.damaged,

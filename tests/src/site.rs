@@ -101,7 +101,9 @@ impl Site {
             site
         });
         let site = Self::new();
-        copy_folder(&template.path("store"), &site.path("store"));
+        for folder in ["store", "store-anchor"] {
+            copy_folder(&template.path(folder), &site.path(folder));
+        }
         site
     }
 

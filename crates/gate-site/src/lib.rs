@@ -15,7 +15,7 @@ pub use members::{Group, Members, Tau, TauSource};
 use gate_config::{ActiveLevel, CameraFormat, Config, ConfigError, Driver, Provider, ReplayPace};
 use gate_core::policy::{PadMode, PadPolicy, Policy};
 use gate_hal::{CameraOptions, CameraSpec, OutputSpec, Pace, PixelFormat, SpecError};
-use gate_store::{KeySource, Part, SiteKey, Store, StoreError};
+use gate_store::{Anchor, KeySource, Part, SiteKey, Store, StoreError};
 use gate_vision::card::Card;
 use gate_vision::{Comparer, Liveness, SessionOptions, Vision, VisionError, VisionOptions};
 use std::path::{Path, PathBuf};
@@ -221,6 +221,14 @@ impl Site {
         Ok(Store::open_read_only(self.store_dir(), &SiteKey::load(&self.key_source())?)?)
     }
 
+    /// The sealed numbers of this machine that only grow.
+    ///
+    /// # Errors
+    /// See [`SiteKey::load`] and [`Anchor::place`].
+    pub fn anchor(&self) -> Result<Anchor, SiteError> {
+        Ok(Anchor::new(&Anchor::place(self.store_dir())?, &SiteKey::load(&self.key_source())?))
+    }
+
     /// How faces are compared here: the configured comparison, with the site's own impostor distribution where it has one.
     ///
     /// # Errors
@@ -381,6 +389,6 @@ fn tell_what_is_missing(members: &Members, encoder: &str) {
         tracing::error!(people = ?damaged, "references that fail authentication are left out; enrol these people again");
     }
     if erased > 0 {
-        tracing::warn!(people = erased, "erased people came back with an old copy of the database; remove them again");
+        tracing::error!(people = erased, "rows of people whose key was destroyed are left out; see enroll-tool check");
     }
 }

@@ -101,7 +101,8 @@ pub fn demo(site: &Site, args: &DemoArgs) -> Result<bool> {
 /// An empty folder with the demo's configuration in it.
 fn prepare(out: &Path, models: &Path) -> Result<PathBuf> {
     // Only what an earlier demo made is cleared away: a mistyped --out costs nobody their files.
-    let ours = ["scene", "store", "gate.toml", "site.key", "events.jsonl", "relay.jsonl", "trace.jsonl"];
+    let ours =
+        ["scene", "store", "store-anchor", "gate.toml", "site.key", "events.jsonl", "relay.jsonl", "trace.jsonl"];
     for name in ours.map(|name| out.join(name)) {
         let gone = if name.is_dir() { std::fs::remove_dir_all(&name) } else { std::fs::remove_file(&name) };
         match gone {
