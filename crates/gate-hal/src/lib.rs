@@ -15,9 +15,12 @@ mod clock;
 mod devices;
 mod frame;
 mod guarded;
+mod heartbeat;
 mod light;
 mod output;
 mod relay;
+#[cfg(test)]
+mod wedged;
 
 pub use camera::{
     Camera, CameraError, CameraOptions, CameraSpec, CameraState, Capture, Limits, Newest, Opener, Pace, PixelFormat,
@@ -26,6 +29,7 @@ pub use camera::{
 pub use clock::{Clock, ReplayClock, SystemClock};
 pub use devices::{CameraInfo, ChipInfo, board, list_cameras, list_gpio_chips};
 pub use frame::Frame;
+pub use heartbeat::{Condition, Heart, Heartbeat, heartbeat};
 pub use light::LightPlayer;
 pub use output::{Output, OutputError, OutputSpec, open_output};
 pub use relay::RelayGuard;

@@ -2,22 +2,27 @@
 //!
 //! ```text
 //!  decided: play(code) ──channel──▶ thread: lamp on and off by its own clock ──▶ line
-//!                                     └── trouble, if the line cannot be driven
+//!                                     └── trouble, if the line cannot be driven, hangs, or the thread has ended
 //! ```
 
-use crate::Output;
+use crate::guarded::guarded;
+use crate::{Heart, Heartbeat, Output, OutputError, heartbeat};
 use gate_core::light::Code;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often a lamp that could not be driven is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// A driver that is not back by then hangs.
+const DRIVE_MAX: Duration = Duration::from_secs(1);
+
 /// The lamp, dark until a code is played and after it.
 pub struct LightPlayer {
     codes: Sender<Option<Code>>,
     trouble: Arc<Mutex<Option<String>>>,
+    alive: Heartbeat,
 }
 
 impl LightPlayer {
@@ -29,24 +34,26 @@ impl LightPlayer {
         let (codes, orders) = channel();
         let trouble = Arc::new(Mutex::new(None));
         let told = Arc::clone(&trouble);
-        std::thread::Builder::new().name("light".into()).spawn(move || run(lamp, &orders, &told))?;
-        Ok(Self { codes, trouble })
+        let (heart, alive) = heartbeat("light", DRIVE_MAX);
+        std::thread::Builder::new().name("light".into()).spawn(move || run(lamp, &orders, &told, heart))?;
+        Ok(Self { codes, trouble, alive })
     }
 
     /// Plays a code from now on, whatever was played before; `None` puts the lamp out.
     pub fn play(&self, code: Option<Code>) {
-        if self.codes.send(code).is_err() {
-            tell(&self.trouble, Some("the light's thread has ended".into()));
-        }
+        // A thread that has ended is told by its heartbeat.
+        let _ = self.codes.send(code);
     }
 
     /// Why the lamp cannot be driven, if it cannot.
     pub fn trouble(&self) -> Option<String> {
-        self.trouble.lock().map_or_else(|_| Some("the light's thread broke off".into()), |slot| slot.clone())
+        let told = || self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.alive.trouble().or_else(told)
     }
 }
 
-fn run(mut lamp: Box<dyn Output>, orders: &Receiver<Option<Code>>, told: &Mutex<Option<String>>) {
+fn run(mut lamp: Box<dyn Output>, orders: &Receiver<Option<Code>>, told: &Mutex<Option<String>>, heart: Heart) {
+    heart.rest();
     let mut playing: Option<(Code, Instant)> = None;
     let mut is_on = false;
     let mut failed = false;
@@ -54,7 +61,11 @@ fn run(mut lamp: Box<dyn Output>, orders: &Receiver<Option<Code>>, told: &Mutex<
         let at_ms = playing.map_or(0, |(_, began)| began.elapsed().as_millis() as u32);
         let on = playing.is_some_and(|(code, _)| code.lamp_on(at_ms));
         if on != is_on || failed {
-            match lamp.set(on) {
+            heart.beat();
+            let driven = guarded(|| lamp.set(on))
+                .unwrap_or_else(|why| Err(OutputError::Drive { at: "the light's line".to_owned(), on, why }));
+            heart.rest();
+            match driven {
                 Ok(()) => {
                     (is_on, failed) = (on, false);
                     tell(told, None);
@@ -81,19 +92,19 @@ fn run(mut lamp: Box<dyn Output>, orders: &Receiver<Option<Code>>, told: &Mutex<
         }
     }
     // Nobody is left to hear of a failure; a dropped line falls back by itself.
-    let _ = lamp.set(false);
+    let _ = guarded(|| lamp.set(false));
+    heart.retire();
 }
 
 fn tell(told: &Mutex<Option<String>>, trouble: Option<String>) {
-    if let Ok(mut slot) = told.lock() {
-        *slot = trouble;
-    }
+    *told.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::OutputError;
+    use crate::wedged::{Deadly, output_into_a_pipe};
 
     struct Fake {
         seen: Arc<Mutex<Vec<(Instant, bool)>>>,
@@ -153,5 +164,21 @@ mod tests {
         let player = LightPlayer::start(Box::new(Fake { seen: Arc::default(), broken: true })).unwrap();
         player.play(Some(Code::draw([5; 8])));
         wait_until(|| player.trouble().is_some());
+    }
+
+    #[test]
+    fn a_lamp_that_hangs_and_a_thread_that_has_ended_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let (lamp, mut pipe) = output_into_a_pipe(folder.path(), "light");
+        let player = LightPlayer::start(lamp).unwrap();
+        pipe.fill();
+        player.play(Some(Code::draw([5; 8])));
+        wait_until(|| player.trouble().is_some_and(|why| why.contains("`light` has been stuck")));
+        pipe.drain();
+        wait_until(|| player.trouble().is_none());
+
+        let player = LightPlayer::start(Box::new(Deadly)).unwrap();
+        player.play(Some(Code::draw([5; 8])));
+        wait_until(|| player.trouble().is_some_and(|why| why.contains("`light` has ended")));
     }
 }

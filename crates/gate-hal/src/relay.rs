@@ -79,7 +79,10 @@ impl RelayGuard {
     pub fn start(output: Box<dyn Output>, pulse_max: Duration) -> RelayGuard {
         let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new(), pulse_max });
         let worker = Arc::clone(&shared);
-        let thread = thread::Builder::new().name("relay".to_owned()).spawn(move || run(&worker, output));
+        let thread = thread::Builder::new().name("relay".to_owned()).spawn(move || {
+            let _ending = Ending(&worker);
+            run(&worker, output);
+        });
         let thread = thread.map_err(|error| {
             let mut state = shared.lock();
             state.trouble = Some(format!("the relay's thread cannot start ({error})"));
@@ -92,7 +95,8 @@ impl RelayGuard {
     /// Waits at most a second, whatever the driver does.
     ///
     /// # Errors
-    /// [`OutputError::Drive`]: the line could not be driven. [`OutputError::Wedged`]: the driver hangs.
+    /// [`OutputError::Drive`]: the line could not be driven, or the thread has ended: it must be opened anew.
+    /// [`OutputError::Wedged`]: the driver hangs.
     /// [`OutputError::Refused`]: `true` after a forced off (call `set(false)` first), or while the line is at fault.
     /// After any error of `set(true)` the line is driven off.
     pub fn set(&self, on: bool) -> Result<(), OutputError> {
@@ -110,7 +114,12 @@ impl RelayGuard {
         let start = Instant::now();
         while state.done < ours {
             let waited = start.elapsed();
-            if waited >= WAIT || state.gone {
+            if state.gone {
+                state.wanted = false;
+                let why = state.trouble.clone().unwrap_or_else(|| "its thread has ended".to_owned());
+                return Err(OutputError::Drive { at: "the relay's line".to_owned(), on, why });
+            }
+            if waited >= WAIT {
                 // Nobody will be told if this works later, so it must not: the door would open for no one.
                 state.wanted = false;
                 return Err(OutputError::Wedged { waited_ms: waited.as_millis() as u64 });
@@ -134,6 +143,21 @@ impl RelayGuard {
         let hung = state.call_since.map(|since| since.elapsed()).filter(|hung| *hung > WAIT);
         let hung = hung.map(|hung| format!("the relay's driver has hung for {} ms", hung.as_millis()));
         hung.or_else(|| state.trouble.clone()).or_else(|| state.held.clone())
+    }
+}
+
+/// Marks the thread's end, in a panic as well: whoever waits for it then hears of it at once.
+struct Ending<'a>(&'a Shared);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        if !state.stop {
+            tracing::error!("the relay's thread has ended, a fault of this program: the gate stays locked");
+            state.trouble = Some("the relay's thread has ended".to_owned());
+        }
+        state.gone = true;
+        self.0.changed.notify_all();
     }
 }
 
@@ -261,8 +285,6 @@ fn run(shared: &Shared, mut output: Box<dyn Output>) {
     if let Err(why) = guarded(move || drop(output)) {
         tracing::error!(%why, "the relay's line was not closed cleanly");
     }
-    shared.lock().gone = true;
-    shared.changed.notify_all();
 }
 
 #[cfg(test)]

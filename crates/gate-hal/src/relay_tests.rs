@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
+use crate::wedged::{Deadly, output_into_a_pipe};
 
 /// What a scripted line was told, and when.
 type Told = Arc<Mutex<Vec<(bool, Instant)>>>;
@@ -195,4 +196,42 @@ fn an_output_that_panics_is_a_failure_not_the_end_of_the_thread() {
     assert!(guard.set(true).unwrap_err().to_string().contains("the first time is a bug"));
     guard.set(false).unwrap();
     guard.set(true).unwrap();
+}
+
+#[test]
+fn a_real_line_that_hangs_is_a_fault_until_it_comes_back_locked() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, mut pipe) = output_into_a_pipe(folder.path(), "relay");
+    let guard = RelayGuard::start(output, LONG);
+    guard.set(false).unwrap();
+    pipe.fill();
+    assert!(matches!(guard.set(true), Err(OutputError::Wedged { .. })));
+    assert!(guard.fault().unwrap().contains("hung"));
+    assert!(guard.set(false).is_err());
+
+    let (start, mut seen) = (Instant::now(), String::new());
+    while guard.set(false).is_err() {
+        assert!(start.elapsed() < Duration::from_secs(20), "{seen}");
+        seen += &pipe.drain();
+    }
+    seen += &pipe.drain();
+    assert!(seen.trim_end().ends_with("\"on\":false}"), "{seen}");
+    assert_eq!(guard.fault(), None);
+}
+
+#[test]
+fn a_thread_that_has_ended_is_a_fault_at_once_and_waits_for_nobody() {
+    let guard = RelayGuard::start(Box::new(Deadly), LONG);
+    guard.set(false).unwrap();
+    assert!(guard.set(true).is_err());
+    let start = Instant::now();
+    while !guard.fault().is_some_and(|why| why.contains("the relay's thread has ended")) {
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", guard.fault());
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert!(matches!(guard.set(true), Err(OutputError::Refused { .. })));
+    assert!(matches!(guard.set(false), Err(OutputError::Drive { .. })), "nobody can say that it is locked");
+    let start = Instant::now();
+    drop(guard);
+    assert!(start.elapsed() < LAST_TRIES, "its end was waited for: {:?}", start.elapsed());
 }
