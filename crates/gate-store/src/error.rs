@@ -115,6 +115,31 @@ pub enum StoreError {
         /// What it seems to be.
         what: String,
     },
+    /// The database's tables are not those of a store.
+    #[error("{path} is not made as a face-gate store is ({what}): restore it from a backup")]
+    Shape {
+        /// The database.
+        path: PathBuf,
+        /// The first object that is not as it should be.
+        what: String,
+    },
+    /// A read took longer than its limit and was given up.
+    #[error(
+        "{path} was not read within the time a read may take: the disk is failing, or the file is made to be read for \
+         ever; look at the disk (`dmesg`), or restore the file from a backup"
+    )]
+    TooSlow {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The program's own code failed while it opened people. Nobody is loaded.
+    #[error("people from {path} could not be opened, a fault of this program ({what}): please report it")]
+    Broken {
+        /// The database.
+        path: PathBuf,
+        /// The panic's words.
+        what: String,
+    },
     /// Nobody has this id.
     #[error("nobody is enrolled as `{id}`: `enroll-tool list` shows who is")]
     UnknownPerson {
@@ -248,6 +273,10 @@ impl StoreError {
         match source.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => StoreError::NotOurs { path, what: "not a SQLite database".into() },
             Some(ErrorCode::DatabaseCorrupt) => StoreError::Damaged { path, what: source.to_string() },
+            Some(ErrorCode::OperationInterrupted) => StoreError::TooSlow { path },
+            Some(ErrorCode::TooBig) => {
+                StoreError::Damaged { path, what: "a value in it is longer than any that is stored".into() }
+            }
             Some(ErrorCode::DiskFull) => StoreError::DiskFull { path },
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
                 StoreError::ReadOnly { path }

@@ -1,7 +1,8 @@
 //! Loading the gallery: every reference of one encoder, opened and packed, in one ordered pass.
 //!
 //! Opening takes several times as long as reading, so it is shared out: this thread reads, others open. And what is
-//! unchanged since the last time is not opened again: it is the same memory, shared.
+//! unchanged since the last time is not opened again: it is the same memory, shared. Where the system has no thread to
+//! give, the thread that reads opens as well.
 //!
 //! ```text
 //!                                                       ┌─ digest known ──▶ the part that is there ─┐
@@ -9,17 +10,19 @@
 //!                                                       └─ another ──▶ opened, each on a thread ────┘
 //! ```
 
+use std::any::Any;
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::thread::ScopedJoinHandle;
-use std::{fmt, mem, panic, thread};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
+use std::{fmt, mem, thread};
 
 use gate_core::person::{Access, PersonKey};
 use rusqlite::Row;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::Result;
 use crate::epoch::Count;
 use crate::error::SqlAt;
 use crate::keys::{Keys, NoKey};
@@ -27,6 +30,7 @@ use crate::people::{PERSON_COLUMNS, PersonRow, Record};
 use crate::seal::{Bound, ReferenceList, Sealer};
 use crate::slots::{Slot, Slots};
 use crate::store::Store;
+use crate::{Result, StoreError};
 
 /// People of so many keys make a part: what one thread opens at once, in some tens of milliseconds, and what is opened anew
 /// when one of them changes. Fewer would make searches among very many people slower, by more and shorter reads.
@@ -127,15 +131,21 @@ impl Store {
         known: &[Part<T>],
         make: impl Fn(StoredGallery) -> T + Sync,
     ) -> Result<Vec<Part<T>>> {
+        let _reading = self.deadline.begin();
         let snapshot = self.snapshot()?;
         let (tx, slots) = (&snapshot.tx, &snapshot.slots);
         let opener = Opener { keys: &self.keys, slots, encoder: encoder_sha256, dim };
+        let path = self.path.as_path();
         let part = |batch: Batch| {
-            let (number, digest) = (batch.number, opener.digest(&batch));
-            let same = known.iter().find(|part| (part.number, part.digest) == (number, digest));
-            let count = same.map_or_else(|| opener.count(&batch), |part| part.count);
-            let value = same.map_or_else(|| Arc::new(make(opener.open(batch))), |part| Arc::clone(&part.value));
-            Part { number, digest, count, value }
+            let open = AssertUnwindSafe(|| {
+                let (number, digest) = (batch.number, opener.digest(&batch));
+                let same = known.iter().find(|part| (part.number, part.digest) == (number, digest));
+                let count = same.map_or_else(|| opener.count(&batch), |part| part.count);
+                let value = same.map_or_else(|| Arc::new(make(opener.open(batch))), |part| Arc::clone(&part.value));
+                Part { number, digest, count, value }
+            });
+            // A panic must not end the thread that keeps the gate's people up to date.
+            catch_unwind(open).map_err(|panic| broken(path, &*panic))
         };
         let query = format!(
             "SELECT {PERSON_COLUMNS}, r.number, r.encoder, r.vector, r.created_ms \
@@ -146,7 +156,7 @@ impl Store {
         let mut parts = Vec::new();
         thread::scope(|scope| {
             let openers = openers();
-            let mut opening = VecDeque::with_capacity(openers);
+            let mut opening: VecDeque<Opening<'_, Part<T>>> = VecDeque::with_capacity(openers);
             let mut batch = Batch::default();
             while let Some(row) = rows.next().at(&self.path)? {
                 let number = row.get::<_, u32>(0).at(&self.path)? / PART_KEYS;
@@ -155,16 +165,17 @@ impl Store {
                     while opening.len() >= openers
                         && let Some(first) = opening.pop_front()
                     {
-                        parts.push(join(first));
+                        parts.push(first.finish(path)?);
                     }
-                    let full = mem::take(&mut batch);
-                    opening.push_back(scope.spawn(|| part(full)));
+                    opening.push_back(Opening::start(scope, mem::take(&mut batch), &part));
                 }
                 batch.number = number;
                 batch.take(row, encoder_sha256).at(&self.path)?;
             }
             let last = (!batch.people.is_empty()).then(|| part(batch));
-            parts.extend(opening.into_iter().map(join).chain(last));
+            for part in opening.into_iter().map(|part| part.finish(path)).chain(last) {
+                parts.push(part?);
+            }
             Ok(())
         })?;
         let mut count = Count::default();
@@ -191,8 +202,41 @@ fn openers() -> usize {
     thread::available_parallelism().map_or(1, usize::from).min(MAX_OPENERS)
 }
 
-fn join<T>(opening: ScopedJoinHandle<'_, T>) -> T {
-    opening.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
+/// A batch that is being opened.
+enum Opening<'scope, T> {
+    Elsewhere(ScopedJoinHandle<'scope, Result<T>>),
+    Done(Result<T>),
+}
+
+impl<'scope, T: Send + 'scope> Opening<'scope, T> {
+    /// Opens the batch on a thread of its own, or right here when the system has none to give.
+    fn start<F>(scope: &'scope Scope<'scope, '_>, batch: Batch, open: &'scope F) -> Self
+    where
+        F: Fn(Batch) -> Result<T> + Sync,
+    {
+        // A closure that was not run is dropped with all that it owns, so the batch stays out of it.
+        let batch = Arc::new(Mutex::new(batch));
+        let take = |batch: &Mutex<Batch>| mem::take(&mut *batch.lock().unwrap_or_else(PoisonError::into_inner));
+        let theirs = Arc::clone(&batch);
+        match Builder::new().name("opener".into()).spawn_scoped(scope, move || open(take(&theirs))) {
+            Ok(thread) => Opening::Elsewhere(thread),
+            Err(_) => Opening::Done(open(take(&batch))),
+        }
+    }
+
+    fn finish(self, path: &Path) -> Result<T> {
+        match self {
+            Opening::Done(opened) => opened,
+            Opening::Elsewhere(thread) => thread.join().unwrap_or_else(|panic| Err(broken(path, &*panic))),
+        }
+    }
+}
+
+/// A panic while people from `path` were opened, as an error with its words.
+fn broken(path: &Path, panic: &(dyn Any + Send)) -> StoreError {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    StoreError::Broken { path: path.to_path_buf(), what: text.unwrap_or_else(|| "a panic without words".to_owned()) }
 }
 
 /// People of one part as they are stored, in order.

@@ -36,6 +36,7 @@ mod gallery;
 mod key;
 mod keys;
 mod people;
+mod reader;
 mod restore;
 mod schema;
 mod seal;

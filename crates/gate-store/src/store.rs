@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gate_guard::files;
-use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::anchor::Anchor;
@@ -17,12 +16,14 @@ use crate::epoch::{Count, Head, Phase, Register};
 use crate::error::SqlAt;
 use crate::key::{SiteKey, sync_parent};
 use crate::keys::Keys;
+use crate::reader::{self, Deadline};
 use crate::seal::random;
 use crate::slots::{self, Mark, SlotFile};
 use crate::{Result, StoreError, schema, upgrade};
 
 pub(crate) const FILE: &str = "people.db";
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long another program's lock is waited for.
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const FIRST_EPOCH: u64 = 1;
 
 /// One connection to the store. Each thread opens its own; processes share the files.
@@ -33,6 +34,7 @@ pub struct Store {
     pub(crate) slots: SlotFile,
     pub(crate) keys: Keys,
     pub(crate) anchor: Anchor,
+    pub(crate) deadline: Deadline,
 }
 
 impl fmt::Debug for Store {
@@ -81,8 +83,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotThere`], [`StoreError::WrongKey`], [`StoreError::Damaged`], [`StoreError::NotOurs`],
-    /// [`StoreError::NewerSchema`], or what the system says. [`StoreError::RolledBack`], [`StoreError::Anchor`]: older
-    /// files were put back.
+    /// [`StoreError::Shape`], [`StoreError::NewerSchema`], or what the system says. [`StoreError::RolledBack`],
+    /// [`StoreError::Anchor`]: older files were put back.
     pub fn open(dir: &Path, key: &SiteKey) -> Result<Store> {
         let mut store = Store::open_unproved(dir, key)?;
         let snapshot = store.snapshot()?;
@@ -107,35 +109,41 @@ impl Store {
         let keys = Keys::unlock(&conn, &path, key)?;
         upgrade::complete(&path, &keys)?;
         let slots = SlotFile::open(dir, &keys.store_mark, true)?;
-        Ok(Store { conn, path, slots, keys, anchor })
+        reader::check_shape(&conn, &path)?;
+        Ok(Store { conn, path, slots, keys, anchor, deadline: Deadline::none() })
     }
 
-    /// Opens the store for reading, as the daemon does. Changes by others are seen.
+    /// Opens the store for reading. Changes by others are seen.
     ///
     /// SQLite needs its `-shm` file for that: it is made if missing, so the daemon runs as the store's owner. On a
     /// file system mounted read-only, where nobody can change the store, it is read as it stands instead.
     ///
     /// # Errors
-    /// As [`Store::open`]; [`StoreError::OlderSchema`] in place of an upgrade; [`StoreError::Damaged`] on a
-    /// read-only file system when changes are still in the write-ahead log, where they cannot be read.
+    /// As [`Store::open`]; [`StoreError::TooSlow`]; [`StoreError::OlderSchema`] in place of an upgrade;
+    /// [`StoreError::Damaged`] on a read-only file system when changes are still in the write-ahead log, where they cannot
+    /// be read.
     pub fn open_read_only(dir: &Path, key: &SiteKey) -> Result<Store> {
         let path = existing(dir)?;
-        let conn = match on_read_only_file_system(dir) {
+        let mut conn = match on_read_only_file_system(dir) {
             false => connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
             true => connect_immutable(&path)?,
         };
+        let opening = Deadline::set(&mut conn, reader::OPEN_MAX).at(&path)?;
+        let reading = opening.begin();
         let found = schema::check(&conn, &path)?;
         if found < schema::VERSION {
             return Err(StoreError::OlderSchema { path, found, known: schema::VERSION });
         }
+        reader::check_shape(&conn, &path)?;
         let keys = Keys::unlock(&conn, &path, key)?;
         if upgrade::is_incomplete(&path, &keys) {
             return Err(StoreError::OlderSchema { path, found: found - 1, known: schema::VERSION });
         }
         let slots = SlotFile::open(dir, &keys.store_mark, false)?;
         let anchor = Anchor::new(&Anchor::place(dir)?, key);
-        let store = Store { conn, path, slots, keys, anchor };
+        let store = Store { conn, path, slots, keys, anchor, deadline: Deadline::none() };
         store.snapshot()?;
+        drop(reading);
         Ok(store)
     }
 
@@ -149,6 +157,7 @@ impl Store {
     /// # Errors
     /// What SQLite says.
     pub fn change_mark(&self) -> Result<u64> {
+        let _reading = self.deadline.begin();
         let mut query = self.conn.prepare_cached("PRAGMA data_version").at(&self.path)?;
         // data_version counts the others' commits, total_changes our own rows.
         let others: i64 = query.query_row([], |row| row.get(0)).at(&self.path)?;
@@ -195,13 +204,10 @@ fn real_place(path: &Path) -> Result<PathBuf> {
     Ok(real.join(name))
 }
 
-/// What every connection needs. Trust nothing that the file's schema might have been made to do.
+/// What every connection needs.
 fn configure(conn: &Connection) -> rusqlite::Result<()> {
     conn.busy_timeout(BUSY_TIMEOUT)?;
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
-    conn.pragma_update(None, "cell_size_check", true)?;
+    reader::harden(conn)?;
     conn.pragma_update(None, "foreign_keys", true)
 }
 
