@@ -10,6 +10,7 @@
 
 use anyhow::{Context, Result};
 use gate_guard::files;
+use gate_hal::{Condition, Heart, Heartbeat, heartbeat};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -25,6 +26,8 @@ const QUEUE_MAX: usize = 1024;
 const BATCH_MAX: usize = 64;
 /// How often a disk that refuses is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// A write that is not back by then hangs: slow cards take seconds to settle.
+const WRITE_MAX: Duration = Duration::from_secs(5);
 /// How long the end waits for a disk that hangs. Well under the unit's TimeoutStopSec.
 const FINISH_MAX: Duration = Duration::from_secs(3);
 
@@ -103,12 +106,20 @@ pub struct LogHealth {
     /// Dropped since writing last worked.
     missing: AtomicU64,
     dropped: AtomicU64,
+    /// The thread that writes; `None` where nothing is written.
+    thread: Option<Heartbeat>,
 }
 
 impl LogHealth {
-    /// Whether the last event could not be written.
+    /// Whether the last event could not be written, or is not written yet for too long.
     pub fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed) || self.missing.load(Ordering::Relaxed) > 0
+        let told = self.failing.load(Ordering::Relaxed) || self.missing.load(Ordering::Relaxed) > 0;
+        told || self.thread.as_ref().is_some_and(|thread| thread.condition() != Condition::Well)
+    }
+
+    /// The thread that writes.
+    pub fn thread(&self) -> Option<Heartbeat> {
+        self.thread.clone()
     }
 
     /// Events dropped since the start.
@@ -190,7 +201,7 @@ impl Writer {
     }
 }
 
-fn work(mut writer: Writer, queue: &Receiver<Vec<u8>>, ending: &AtomicBool, place: &str) {
+fn work(mut writer: Writer, queue: &Receiver<Vec<u8>>, ending: &AtomicBool, place: &str, heart: &Heart) {
     loop {
         while writer.lines < BATCH_MAX
             && let Ok(line) = queue.try_recv()
@@ -201,9 +212,11 @@ fn work(mut writer: Writer, queue: &Receiver<Vec<u8>>, ending: &AtomicBool, plac
             if let Some(missing) = writer.caught_up() {
                 tracing::error!(file = place, missing, "the event log has a gap: these events were dropped");
             }
+            heart.rest();
             let Ok(line) = queue.recv() else { return };
             writer.push(&line);
         }
+        heart.beat();
         match writer.write() {
             News::None => {}
             News::Failing(why) => {
@@ -218,6 +231,7 @@ fn work(mut writer: Writer, queue: &Receiver<Vec<u8>>, ending: &AtomicBool, plac
                 writer.health.drop_events(left as u64);
                 return;
             }
+            heart.rest();
             std::thread::park_timeout(RETRY);
         }
     }
@@ -241,13 +255,16 @@ impl EventThread {
     pub fn start(sink: Box<dyn Sink>, place: String) -> Result<Self> {
         let (queue, lines) = sync_channel::<Vec<u8>>(QUEUE_MAX);
         let (end, over) = channel::<()>();
-        let (health, ending) = (Arc::new(LogHealth::default()), Arc::new(AtomicBool::new(false)));
+        let (heart, alive) = heartbeat("events", WRITE_MAX);
+        let health = Arc::new(LogHealth { thread: Some(alive), ..LogHealth::default() });
+        let ending = Arc::new(AtomicBool::new(false));
         let writer = Writer { sink, pending: Vec::new(), lines: 0, health: Arc::clone(&health) };
         let (told, to) = (Arc::clone(&ending), place.clone());
         let thread = std::thread::Builder::new()
             .name("events".into())
             .spawn(move || {
-                work(writer, &lines, &told, &to);
+                work(writer, &lines, &told, &to, &heart);
+                heart.retire();
                 drop(end);
             })
             .context("starting a thread")?;
@@ -257,10 +274,13 @@ impl EventThread {
     /// Hands a whole line over, its newline included. Never waits: when the queue is full the line is dropped and counted.
     pub fn write(&self, line: Vec<u8>) {
         let Some(queue) = &self.queue else { return };
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = queue.try_send(line)
-            && self.health.drop_events(1)
-        {
-            tracing::error!(file = self.place, "the disk does not keep up: events are dropped from now on");
+        let why = match queue.try_send(line) {
+            Ok(()) => return,
+            Err(TrySendError::Full(_)) => "the disk does not keep up",
+            Err(TrySendError::Disconnected(_)) => "the thread that writes them has ended, a fault of this program",
+        };
+        if self.health.drop_events(1) {
+            tracing::error!(file = self.place, "{why}: events are dropped from now on");
         }
     }
 
@@ -410,6 +430,60 @@ mod tests {
         assert!(!health.is_failing());
         assert_eq!(disk.text(), "first\nsecond\nthird\n");
         assert_eq!(writer.write(), News::None);
+    }
+
+    /// A pipe that nobody reads, full: a write to it waits.
+    fn full_pipe(folder: &Path) -> (std::path::PathBuf, File) {
+        let path = folder.join("events");
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        // Both ends, so that opening waits for nobody.
+        let mut ours = OpenOptions::new().read(true).write(true).custom_flags(O_NONBLOCK).open(&path).unwrap();
+        while ours.write(&[b'x'; 4096]).is_ok() {}
+        (path, ours)
+    }
+
+    /// From `fcntl.h`, the same on every machine the gate runs on.
+    const O_NONBLOCK: i32 = 0o4000;
+
+    #[test]
+    fn a_write_that_hangs_is_a_failing_log_and_so_is_a_thread_that_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, mut pipe) = full_pipe(folder.path());
+        let mut log = EventThread::start(open_sink(&path).unwrap(), "test".into()).unwrap();
+        let health = log.health();
+        assert!(!health.is_failing());
+        log.write(line(1));
+        let start = std::time::Instant::now();
+        while !health.is_failing() {
+            assert!(start.elapsed() < WRITE_MAX * 4, "it is never told");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(health.thread().unwrap().trouble().unwrap().contains("`events` has been stuck"));
+        let mut drained = [0; 4096];
+        while pipe.read(&mut drained).is_ok() {}
+        log.finish();
+        assert!(!health.is_failing(), "the line was written, and the end was asked for");
+
+        /// A sink whose code is at fault.
+        struct Faulty;
+        impl Sink for Faulty {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                panic!("as the test wants it");
+            }
+
+            fn settle(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut log = EventThread::start(Box::new(Faulty), "test".into()).unwrap();
+        log.write(line(1));
+        while !log.health().is_failing() {
+            assert!(start.elapsed() < WRITE_MAX * 8, "it is never told");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        log.finish();
+        assert!(log.health().is_failing());
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod devices;
 mod event_writer;
 mod events;
 mod gate;
+mod helpers;
 mod logging;
 mod metrics;
 mod noted;
@@ -164,7 +165,7 @@ fn act(args: Args) -> Result<bool> {
             if is_replay(&site)? {
                 tracing::warn!("the camera is a replay, so the relay is simulated: a configured one stays untouched");
             }
-            run::run(&site, &run::RunOptions { trace }, Box::new(load)).map(|()| true)
+            run::run(&site, &run::RunOptions { trace }, Arc::new(load)).map(|()| true)
         }
         Command::Check { json } => check::check(args.config.as_deref(), args.store.as_deref(), json),
         Command::Devices { json } => devices::devices(json).map(|()| true),

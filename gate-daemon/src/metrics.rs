@@ -71,6 +71,8 @@ pub struct Metrics {
     relay_on: AtomicBool,
     pulses: AtomicU64,
     people: AtomicU64,
+    /// When the people in force were last found to be those of the store, milliseconds from `began`.
+    people_confirmed_ms: AtomicU64,
     watchdog_feeds: AtomicU64,
     config_kept: AtomicBool,
     /// Milliseconds from `began`.
@@ -99,6 +101,7 @@ impl Metrics {
             relay_on: AtomicBool::default(),
             pulses: AtomicU64::default(),
             people: AtomicU64::default(),
+            people_confirmed_ms: AtomicU64::default(),
             watchdog_feeds: AtomicU64::default(),
             config_kept: AtomicBool::default(),
             last_frame_ms: AtomicU64::default(),
@@ -166,6 +169,12 @@ impl Metrics {
     /// So many people can be recognised.
     pub fn people(&self, people: usize) {
         self.people.store(people as u64, Relaxed);
+    }
+
+    /// The people in force were last found to be those of the store so long ago.
+    pub fn people_age(&self, age: Duration) {
+        let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        self.people_confirmed_ms.store(self.now_ms().saturating_sub(age_ms), Relaxed);
     }
 
     /// The service manager was told that the loop is alive.
@@ -248,11 +257,17 @@ impl Collector for Metrics {
             counter.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
         }
         let age_ms = self.now_ms().saturating_sub(self.last_frame_ms.load(Relaxed));
+        let gallery_ms = self.now_ms().saturating_sub(self.people_confirmed_ms.load(Relaxed));
         let gauges = [
             ("camera_up", "1 = frames come.", f64::from(u8::from(self.camera_up.load(Relaxed)))),
             ("relay_on", "1 = unlocked.", f64::from(u8::from(self.relay_on.load(Relaxed)))),
             ("locked_out", "People who are locked out now.", self.locked_out.load(Relaxed) as f64),
             ("people", "People who can be recognised.", self.people.load(Relaxed) as f64),
+            (
+                "gallery_age_seconds",
+                "Time since the people in force were last found to be those of the store.",
+                gallery_ms as f64 / 1e3,
+            ),
             ("last_frame_age_seconds", "Time since the last frame, or since the start.", age_ms as f64 / 1e3),
             ("event_log_failing", "1 = events cannot be written.", f64::from(u8::from(self.log.is_failing()))),
             (
@@ -302,6 +317,8 @@ mod tests {
         metrics.decided(&Event::Fault { fault: Fault::Light, present: true });
         metrics.decided(&Event::Alarm { cause: Alarm::Tamper, present: true });
         metrics.camera(false);
+        std::thread::sleep(ms(20));
+        metrics.people_age(ms(0));
         let text = text(&metrics);
         for line in [
             "face_gate_frames_total 2",
@@ -325,6 +342,8 @@ mod tests {
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in {text}");
         }
+        let age = text.lines().find_map(|l| l.strip_prefix("face_gate_gallery_age_seconds ")).unwrap();
+        assert!(age.parse::<f64>().unwrap() < 10.0, "{text}");
         assert!(text.contains("face_gate_build_info{version=\""), "{text}");
     }
 }

@@ -8,6 +8,7 @@
 
 use crate::events::{EventLog, Record};
 use crate::gate::Gate;
+use crate::helpers::Helpers;
 use crate::logging;
 use crate::metrics::Metrics;
 use crate::noted;
@@ -23,13 +24,13 @@ use gate_config::{FpirUnmet, LivenessMode};
 use gate_core::alarm::Alarm;
 use gate_core::decision::{Action, Actions, Event, Now};
 use gate_core::gate::{Fault, State};
-use gate_hal::{CameraState, Frame};
+use gate_hal::{CameraState, Frame, OutputError};
 use gate_site::Site;
 use gate_vision::card::{Card, Job};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 /// The longest wait for a frame: so soon a stop, a new gallery or the end of a pulse is noticed.
@@ -51,14 +52,18 @@ pub struct RunOptions {
 /// # Errors
 /// When something needed cannot be had at the start. The relay is locked then.
 pub fn run(site: &Site, options: &RunOptions, load: Load) -> Result<()> {
+    // Until the loop runs, nobody asks whether to stop: a signal ends the process at once, and the relay was never on.
+    let starting = Arc::new(AtomicBool::new(true));
     let (stop, reload) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&reload)).context("signals")?;
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::flag::register_conditional_shutdown(signal, 0, Arc::clone(&starting)).context("signals")?;
         // A second signal ends the process at once: the stop path of the unit locks the gate then.
         signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop)).context("signals")?;
         signal_hook::flag::register(signal, Arc::clone(&stop)).context("signals")?;
     }
     let mut daemon = Daemon::start(site, options, load)?;
+    starting.store(false, Ordering::Relaxed);
     while !stop.load(Ordering::Relaxed) && daemon.turn()? {
         if reload.swap(false, Ordering::Relaxed) {
             daemon.reload();
@@ -78,6 +83,7 @@ struct Daemon {
     metrics: Arc<Metrics>,
     /// Gone, the socket is, too.
     _scrape: Option<Scrape>,
+    helpers: Helpers,
     trace: Option<Trace>,
     frame: Frame,
     provider: &'static str,
@@ -101,9 +107,11 @@ impl Daemon {
         tracing::info!(comparison = comparer.name(), impostors = comparer.measured_on(), "comparison loaded");
         // People and networks at the same time: with many people each takes as long as the other.
         let (networks, people) = thread::scope(|scope| {
-            let people = scope.spawn(|| PeopleWatch::start(site.clone(), encoder, comparer, load));
+            let start = || PeopleWatch::start(site.clone(), encoder.clone(), &comparer, Arc::clone(&load));
+            let elsewhere = thread::Builder::new().name("people-start".into()).spawn_scoped(scope, start);
             let networks = site.vision().and_then(|vision| Ok((site.liveness(&vision)?, vision)));
-            (networks, people.join())
+            // Where the system has no thread to give, one comes after the other.
+            (networks, elsewhere.map_or_else(|_| Ok(start()), ScopedJoinHandle::join))
         });
         let (liveness, vision) = networks?;
         let (members, people) = people.map_err(|_| anyhow!("the thread that loads people has panicked"))??;
@@ -116,6 +124,7 @@ impl Daemon {
         let gate = Gate::new(vision, liveness, members, policy);
         let metrics = Arc::new(Metrics::new(provider, Arc::clone(events.health())));
         let scrape = serve_metrics(site, &metrics);
+        let helpers = Helpers::new(events.health().thread().into_iter().chain(scrape.as_ref().map(Scrape::thread)));
         let mut daemon = Self {
             gate,
             source,
@@ -126,6 +135,7 @@ impl Daemon {
             status: Status::default(),
             metrics,
             _scrape: scrape,
+            helpers,
             trace,
             frame: Frame::empty(),
             provider,
@@ -145,6 +155,7 @@ impl Daemon {
     /// One frame, or one moment without a frame. `false` when a replay is over.
     fn turn(&mut self) -> Result<bool> {
         self.take_news();
+        self.watch_people();
         self.retry_relay();
         self.watch_light();
         let wait = self.wait();
@@ -269,27 +280,43 @@ impl Daemon {
 
     fn take_news(&mut self) {
         let now = self.source.now();
-        let actions = match self.people.news() {
-            None => return,
+        match self.people.news() {
+            None => {}
             Some(News::Loaded(members)) => {
                 self.gate.replace(members);
                 self.tell_gallery();
                 self.weigh_risk();
-                self.gate.decider().clear(Fault::Store, now)
             }
-            Some(News::Failed(why)) => {
-                // Somebody may have been suspended since: in doubt, locked.
+            // Becomes a fault in `watch_people`; a second reason is only told.
+            Some(News::Failed(why)) if self.gate.decider().has(Fault::Store) => {
                 tracing::error!("people cannot be read: {why}");
-                self.gate.decider().fault(Fault::Store, now)
             }
-            Some(News::Reconfigured(new)) => return self.take_config(*new, now),
+            Some(News::Failed(_)) => {}
+            Some(News::Reconfigured(new)) => self.take_config(*new, now),
             Some(News::Kept(why)) => {
                 tracing::error!("the new configuration cannot be used, the old one stays in force: {why}");
                 self.events.write(&Record::Config { state: "kept", detail: &why }, now);
                 self.status.config(Some(&why));
                 self.metrics.config(true);
-                return self.service.ready();
+                self.service.ready();
             }
+        }
+    }
+
+    /// People who may be out of date keep the gate locked: somebody may have been suspended since.
+    fn watch_people(&mut self) {
+        let age = self.people.age();
+        let (trouble, had) = (self.people.trouble(), self.gate.decider().has(Fault::Store));
+        self.metrics.people_age(age);
+        self.status.people(trouble.is_some().then_some(age));
+        let now = self.source.now();
+        let actions = match (trouble, had) {
+            (Some(why), false) => {
+                tracing::error!("{why}");
+                self.gate.decider().fault(Fault::Store, now)
+            }
+            (None, true) => self.gate.decider().clear(Fault::Store, now),
+            _ => return,
         };
         self.act(&actions, now);
     }
@@ -320,9 +347,6 @@ impl Daemon {
         self.act(&actions, now);
         self.tell_gallery();
         self.weigh_risk();
-        // Its people were read just now.
-        let actions = self.gate.decider().clear(Fault::Store, now);
-        self.act(&actions, now);
         self.service.ready();
     }
 
@@ -347,7 +371,14 @@ impl Daemon {
             return;
         }
         self.relay_tried = Instant::now();
-        if self.outputs.relay(false).is_ok() || self.outputs.open_relay().is_ok() {
+        let is_driven = match self.outputs.relay(false) {
+            Ok(()) => true,
+            // A driver that hangs holds the line, so opening it anew could hang as well. It locks when it is back.
+            Err(OutputError::Wedged { .. }) => false,
+            // A line that was opened anew counts once it was driven: its thread may not have started.
+            Err(_) => self.outputs.open_relay().is_ok() && self.outputs.relay(false).is_ok(),
+        };
+        if is_driven {
             let now = self.source.now();
             let actions = self.gate.decider().clear(Fault::Relay, now);
             self.act(&actions, now);
@@ -398,6 +429,7 @@ impl Daemon {
     }
 
     fn tell_status(&mut self) {
+        self.status.helpers(self.helpers.look());
         let people = self.gate.members().people_count();
         let decider = self.gate.decider();
         let (state, provider, status) = (decider.state(), self.provider, &self.status);

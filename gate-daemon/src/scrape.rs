@@ -1,14 +1,22 @@
-//! Serves the metrics: one GET of /metrics, one connection at a time, each with little time, on a thread of its own.
+//! Serves the metrics: GET /metrics on a Unix socket or on loopback, each client with little time, on one thread.
 //!
-//! Written by hand: it reads one line of one request and answers it, on a Unix socket or on loopback. Whatever a client does,
-//! the gate's loop knows nothing of it.
+//! ```text
+//!  listener ──accept──▶ clients, at most CLIENTS_MAX, oldest first ──▶ request read ──▶ answer written ──▶ closed
+//!     │ none is open: waits                └── a step of each, in turn; past its time, or pushed out: closed
+//! ```
+//!
+//! Written by hand: it reads one line of one request and answers it. No client waits for another: a silent one costs a
+//! descriptor and a few kilobytes until its time is over, and the oldest makes room when there are too many. Whatever a
+//! client does, the gate's loop knows nothing of it.
 
 use crate::metrics::{Metrics, registry};
 use anyhow::{Context, Result, bail};
 use gate_config::Listen;
+use gate_hal::{Heart, Heartbeat, heartbeat};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
-use std::io::{Read, Write};
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -18,38 +26,51 @@ use std::time::{Duration, Instant};
 
 /// How long one client may take, from its connection to the last byte of the answer.
 const CLIENT_MAX: Duration = Duration::from_secs(2);
+/// Clients served at a time.
+const CLIENTS_MAX: usize = 32;
 /// Longest request that is read.
 const REQUEST_MAX: usize = 4096;
+/// How long after a round in which no client had anything the next one begins.
+const MOMENT: Duration = Duration::from_millis(5);
 /// After an error of the listener, so that a system without free descriptors is not made worse.
 const PAUSE: Duration = Duration::from_millis(200);
+/// One round takes microseconds; one that is not over by then hangs.
+const ROUND_MAX: Duration = Duration::from_secs(5);
 
 /// A server that runs until the process ends; its socket's file goes when it is dropped.
 pub struct Scrape {
     socket: Option<PathBuf>,
+    thread: Heartbeat,
 }
 
 impl Scrape {
     /// Listens, and serves from now on.
     ///
     /// # Errors
-    /// When the address cannot be had.
+    /// When the address cannot be had, or the system has no thread to give.
     pub fn start(listen: &Listen, metrics: Arc<Metrics>) -> Result<Self> {
         let registry = registry(metrics);
-        let thread = std::thread::Builder::new().name("metrics".into());
+        let builder = std::thread::Builder::new().name("metrics".into());
+        let (heart, thread) = heartbeat("metrics", ROUND_MAX);
         match listen {
             Listen::Unix(path) => {
                 let listener = bind(path).with_context(|| format!("[metrics] listen: unix:{}", path.display()))?;
-                thread.spawn(move || listener.incoming().for_each(|client| serve(client, &registry)))?;
-                Ok(Self { socket: Some(path.clone()) })
+                builder.spawn(move || serve(&listener, &registry, &heart))?;
+                Ok(Self { socket: Some(path.clone()), thread })
             }
             Listen::Loopback(address) => {
                 let advice = "; under systemd the unit's sandbox allows Unix sockets only, see [metrics] in gate.toml";
                 let listener = TcpListener::bind(address)
                     .with_context(|| format!("[metrics] listen: {address} cannot be had{advice}"))?;
-                thread.spawn(move || listener.incoming().for_each(|client| serve(client, &registry)))?;
-                Ok(Self { socket: None })
+                builder.spawn(move || serve(&listener, &registry, &heart))?;
+                Ok(Self { socket: None, thread })
             }
         }
+    }
+
+    /// The thread that serves.
+    pub fn thread(&self) -> Heartbeat {
+        self.thread.clone()
     }
 }
 
@@ -79,69 +100,162 @@ fn bind(path: &Path) -> Result<UnixListener> {
     Ok(listener)
 }
 
-/// A connection whose patience can be set.
-trait Client: Read + Write {
-    fn wait(&self, limit: Duration) -> std::io::Result<()>;
+/// Where clients come from, and whether the next one is waited for.
+trait Listener {
+    type Client: Read + Write;
+    fn wait_for_the_next(&self, wait: bool) -> std::io::Result<()>;
+    /// The next client, whose reads and writes never wait.
+    fn next(&self) -> std::io::Result<Self::Client>;
 }
 
-impl Client for UnixStream {
-    fn wait(&self, limit: Duration) -> std::io::Result<()> {
-        self.set_read_timeout(Some(limit)).and_then(|()| self.set_write_timeout(Some(limit)))
+impl Listener for UnixListener {
+    type Client = UnixStream;
+
+    fn wait_for_the_next(&self, wait: bool) -> std::io::Result<()> {
+        self.set_nonblocking(!wait)
+    }
+
+    fn next(&self) -> std::io::Result<UnixStream> {
+        let (client, _) = self.accept()?;
+        client.set_nonblocking(true).map(|()| client)
     }
 }
 
-impl Client for TcpStream {
-    fn wait(&self, limit: Duration) -> std::io::Result<()> {
-        self.set_read_timeout(Some(limit)).and_then(|()| self.set_write_timeout(Some(limit)))
+impl Listener for TcpListener {
+    type Client = TcpStream;
+
+    fn wait_for_the_next(&self, wait: bool) -> std::io::Result<()> {
+        self.set_nonblocking(!wait)
+    }
+
+    fn next(&self) -> std::io::Result<TcpStream> {
+        let (client, _) = self.accept()?;
+        client.set_nonblocking(true).map(|()| client)
     }
 }
 
-fn serve(client: std::io::Result<impl Client>, registry: &Registry) {
-    let answered = client.and_then(|mut client| answer(&mut client, registry, Instant::now() + CLIENT_MAX));
-    if let Err(e) = answered {
-        tracing::debug!("a scrape came to nothing: {e}");
-        std::thread::sleep(PAUSE);
+fn serve<L: Listener>(listener: &L, registry: &Registry, heart: &Heart) {
+    let mut clients: VecDeque<Client<L::Client>> = VecDeque::with_capacity(CLIENTS_MAX);
+    loop {
+        let has_come = match welcome(listener, &mut clients, heart) {
+            Ok(has_come) => has_come,
+            Err(e) => {
+                tracing::debug!("no scrape can be taken: {e}");
+                std::thread::sleep(PAUSE);
+                false
+            }
+        };
+        let mut has_moved = has_come;
+        clients.retain_mut(|client| {
+            let step = client.step(registry);
+            has_moved |= step == Step::Moved;
+            step != Step::Over
+        });
+        if !has_moved && !clients.is_empty() {
+            std::thread::sleep(MOMENT);
+        }
     }
 }
 
-fn answer(client: &mut impl Client, registry: &Registry, until: Instant) -> std::io::Result<()> {
-    let (status, body) = match read_request(client, until)?.as_deref() {
-        Some(line) => respond(line, registry),
-        None => ("431 Request Header Fields Too Large", String::new()),
-    };
+/// Takes whoever has come; waits for somebody where nobody is. Says whether somebody has.
+fn welcome<L: Listener>(
+    listener: &L,
+    clients: &mut VecDeque<Client<L::Client>>,
+    heart: &Heart,
+) -> std::io::Result<bool> {
+    let is_empty = clients.is_empty();
+    listener.wait_for_the_next(is_empty)?;
+    if is_empty {
+        heart.rest();
+    }
+    let next = listener.next();
+    heart.beat();
+    match next {
+        Ok(stream) => {
+            if clients.len() == CLIENTS_MAX {
+                clients.pop_front();
+            }
+            clients.push_back(Client::new(stream));
+            Ok(true)
+        }
+        Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// Somebody who is connected.
+struct Client<S> {
+    stream: S,
+    until: Instant,
+    /// What has been read of the request.
+    request: Vec<u8>,
+    /// What is still to be written, from `written` on; empty until the request is whole.
+    answer: Vec<u8>,
+    written: usize,
+}
+
+/// What became of a client in one round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// Something was read or written.
+    Moved,
+    /// It has nothing to say, or does not listen, for the moment.
+    Waits,
+    /// Answered, gone, or out of time.
+    Over,
+}
+
+impl<S: Read + Write> Client<S> {
+    fn new(stream: S) -> Self {
+        Self { stream, until: Instant::now() + CLIENT_MAX, request: Vec::new(), answer: Vec::new(), written: 0 }
+    }
+
+    /// Reads or writes once, as far as that goes without waiting.
+    fn step(&mut self, registry: &Registry) -> Step {
+        if Instant::now() >= self.until {
+            return Step::Over;
+        }
+        let moved = if self.answer.is_empty() { self.read(registry) } else { self.write() };
+        match moved {
+            Ok(0) => Step::Over,
+            Ok(_) if !self.answer.is_empty() && self.written == self.answer.len() => Step::Over,
+            Ok(_) => Step::Moved,
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Step::Waits,
+            Err(e) => {
+                tracing::debug!("a scrape came to nothing: {e}");
+                Step::Over
+            }
+        }
+    }
+
+    fn read(&mut self, registry: &Registry) -> std::io::Result<usize> {
+        let mut buffer = [0; 512];
+        let read = self.stream.read(&mut buffer)?;
+        self.request.extend_from_slice(&buffer[..read]);
+        // Its end is read, too: a client that is answered while it still speaks may see an error instead.
+        if self.request.windows(4).any(|end| end == b"\r\n\r\n") {
+            let request = String::from_utf8_lossy(&self.request);
+            self.answer = answer(respond(request.lines().next().unwrap_or_default(), registry));
+        } else if self.request.len() >= REQUEST_MAX {
+            self.answer = answer(("431 Request Header Fields Too Large", String::new()));
+        }
+        Ok(read)
+    }
+
+    fn write(&mut self) -> std::io::Result<usize> {
+        let written = self.stream.write(&self.answer[self.written..])?;
+        self.written += written;
+        Ok(written)
+    }
+}
+
+fn answer((status, body): (&str, String)) -> Vec<u8> {
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n\
          Content-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
-    let bytes = [head.into_bytes(), body.into_bytes()].concat();
-    let mut left = bytes.as_slice();
-    while !left.is_empty() {
-        client.wait(remaining(until)?)?;
-        match client.write(left)? {
-            0 => return Err(std::io::ErrorKind::WriteZero.into()),
-            written => left = &left[written..],
-        }
-    }
-    client.flush()
-}
-
-/// The first line of a request that is whole; `None` when it is too long.
-fn read_request(client: &mut impl Client, until: Instant) -> std::io::Result<Option<String>> {
-    let mut request = Vec::new();
-    let mut buffer = [0; 512];
-    // Its end is read, too: a client that is answered while it still speaks may see an error instead.
-    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
-        if request.len() >= REQUEST_MAX {
-            return Ok(None);
-        }
-        client.wait(remaining(until)?)?;
-        match client.read(&mut buffer)? {
-            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-            read => request.extend_from_slice(&buffer[..read]),
-        }
-    }
-    Ok(Some(String::from_utf8_lossy(&request).lines().next().unwrap_or_default().to_owned()))
+    [head.into_bytes(), body.into_bytes()].concat()
 }
 
 fn respond(line: &str, registry: &Registry) -> (&'static str, String) {
@@ -161,11 +275,6 @@ fn respond(line: &str, registry: &Registry) -> (&'static str, String) {
         Ok(()) => ("200 OK", body),
         Err(_) => ("500 Internal Server Error", String::new()),
     }
-}
-
-fn remaining(until: Instant) -> std::io::Result<Duration> {
-    let left = until.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(std::io::ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
 #[cfg(test)]
@@ -211,6 +320,54 @@ mod tests {
         assert!(!socket.exists());
         std::fs::write(&socket, "a file").unwrap();
         assert!(start().is_err(), "nothing else is taken away, either");
+    }
+
+    #[test]
+    fn silent_and_slow_clients_keep_nobody_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("metrics.sock");
+        let _server =
+            Scrape::start(&Listen::Unix(socket.clone()), Arc::new(Metrics::new("cpu", Arc::default()))).unwrap();
+        let request = b"GET /metrics HTTP/1.1\r\n\r\n";
+        // As many as are served at a time, and more: some say nothing, some half a word, some do not listen.
+        for many in [20, CLIENTS_MAX, 3 * CLIENTS_MAX] {
+            let mut others: Vec<_> = (0..many).map(|_| UnixStream::connect(&socket).unwrap()).collect();
+            for (place, other) in others.iter_mut().enumerate() {
+                match place % 3 {
+                    0 => {}
+                    1 => other.write_all(b"GET /me").unwrap(),
+                    _ => other.write_all(request).unwrap(),
+                }
+            }
+            let start = Instant::now();
+            let good = ask(&socket, request);
+            assert!(good.starts_with("HTTP/1.1 200 OK\r\n") && good.ends_with("# EOF\n"), "{many}: {good}");
+            // One after the other they would have taken a client's time each.
+            assert!(start.elapsed() < CLIENT_MAX * 5, "{many}: {:?}", start.elapsed());
+        }
+    }
+
+    #[test]
+    fn a_client_that_says_nothing_is_closed_and_the_thread_stays_well() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("metrics.sock");
+        let server =
+            Scrape::start(&Listen::Unix(socket.clone()), Arc::new(Metrics::new("cpu", Arc::default()))).unwrap();
+        let mut silent = UnixStream::connect(&socket).unwrap();
+        // A byte now and then does not lengthen its time.
+        silent.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let (start, mut buffer) = (Instant::now(), [0; 16]);
+        loop {
+            let _ = silent.write(b"x");
+            match silent.read(&mut buffer) {
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Ok(0) | Err(_) => break,
+                Ok(_) => panic!("an answer to nothing"),
+            }
+            assert!(start.elapsed() < CLIENT_MAX * 10, "it is never closed");
+        }
+        assert!(start.elapsed() >= CLIENT_MAX / 2, "closed early: {:?}", start.elapsed());
+        assert_eq!(server.thread().trouble(), None);
     }
 
     #[test]

@@ -9,6 +9,10 @@ pub struct Status {
     last: Option<(String, Instant)>,
     /// Why the newest configuration was not taken.
     config_kept: Option<String>,
+    /// How long ago the people were last confirmed, where that is too long.
+    people_age: Option<Duration>,
+    /// What is wrong with threads that the gate can do without.
+    helpers: Vec<String>,
 }
 
 impl Status {
@@ -32,6 +36,17 @@ impl Status {
         self.config_kept = why.map(|why| why.lines().next().unwrap_or_default().to_owned());
     }
 
+    /// The people in force were last found to be those of the store so long ago, which is too long; `None` = they are up
+    /// to date.
+    pub fn people(&mut self, too_old: Option<Duration>) {
+        self.people_age = too_old;
+    }
+
+    /// Threads that the gate can do without are in trouble.
+    pub fn helpers(&mut self, troubles: Vec<String>) {
+        self.helpers = troubles;
+    }
+
     /// What follows the state, the people, the rate and the provider.
     pub fn tail(&self) -> String {
         let last =
@@ -40,7 +55,10 @@ impl Status {
             .config_kept
             .as_ref()
             .map_or(String::new(), |why| format!("; the new configuration is NOT in force: {why}"));
-        format!("last: {last}{kept}")
+        let people =
+            self.people_age.map_or(String::new(), |at| format!("; the people were last confirmed {}", age(at)));
+        let helpers: String = self.helpers.iter().map(|trouble| format!("; {trouble}")).collect();
+        format!("last: {last}{kept}{people}{helpers}")
     }
 }
 
@@ -72,6 +90,13 @@ mod tests {
         status.config(Some("gate.toml:3:1: unknown key\n  3 | ...\n"));
         assert!(status.tail().ends_with("NOT in force: gate.toml:3:1: unknown key"), "{}", status.tail());
         status.config(None);
+        status.people(Some(Duration::from_secs(12)));
+        status.helpers(vec!["the thread `metrics` has ended".into()]);
+        let told =
+            "last: refused Suspended 0 s ago; the people were last confirmed 12 s ago; the thread `metrics` has ended";
+        assert_eq!(status.tail(), told);
+        status.people(None);
+        status.helpers(vec![]);
         assert_eq!(status.tail(), "last: refused Suspended 0 s ago");
     }
 

@@ -525,11 +525,14 @@ pub struct Store {
     /// File of the site key, mode 0400; without it, systemd's credential or the key beside the store.
     #[schemars(length(min = 1))]
     pub key_file: Option<PathBuf>,
+    /// People who were not found unchanged for this long may be out of date: the gate locks, milliseconds.
+    #[schemars(range(min = 1_000, max = 60_000))]
+    pub gallery_age_max_ms: u32,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { dir: PathBuf::from("/var/lib/face-gate"), key_file: None }
+        Self { dir: PathBuf::from("/var/lib/face-gate"), key_file: None, gallery_age_max_ms: 5_000 }
     }
 }
 

@@ -161,7 +161,9 @@ fn play(config: &Path, out: &Path, fast: bool) -> Result<Vec<Happened>> {
             let event: Happened = serde_json::from_str(&line).with_context(|| format!("an odd event: {line}"))?;
             if let Some((mut titles, over)) = live.take() {
                 // In true time the acts are announced as they begin, which no event would tell.
-                scope.spawn(move || titles.announce(&over));
+                std::thread::Builder::new()
+                    .spawn_scoped(scope, move || titles.announce(&over))
+                    .context("starting a thread")?;
             }
             if fast {
                 titles.until(event.mono_ms);
