@@ -190,8 +190,10 @@ impl Feed {
         match self {
             Feed::Live(capture) => Ok(match capture.newest(frame, FRAME_WAIT) {
                 Newest::Frame => Step::Frame,
-                Newest::State(CameraState::Lost { why }) => Step::Lost(why),
-                Newest::State(CameraState::Opened { describe }) => {
+                Newest::State(
+                    CameraState::Lost { why, .. } | CameraState::Changed { why } | CameraState::Suspect { why },
+                ) => Step::Lost(why),
+                Newest::State(CameraState::Opened { describe, .. }) => {
                     tracing::info!("camera: {describe}");
                     Step::Nothing
                 }

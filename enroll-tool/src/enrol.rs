@@ -305,5 +305,5 @@ fn take(desk: &Desk, add: &Add, enroller: &mut Enroller) -> Result<Vec<Reference
         spec => spec.parse().map_err(|error| refuse(format!("--camera: {error}")))?,
     };
     let timeout = Duration::from_secs(u64::from(add.timeout));
-    Ok(vec![camera::capture(&spec, &desk.site.camera_options(), enroller, timeout)?])
+    Ok(vec![camera::capture(&spec, &desk.site.camera_options()?, enroller, timeout)?])
 }

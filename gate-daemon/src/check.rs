@@ -6,7 +6,7 @@ use crate::noted;
 use crate::walk::{Found, next};
 use anyhow::{Context, Result, bail};
 use gate_config::{FpirUnmet, LivenessMode};
-use gate_hal::{CameraSpec, Clock, Frame, OutputSpec, SystemClock, board, open, open_output};
+use gate_hal::{CameraSpec, Clock, Frame, OutputSpec, SystemClock, board, describe_camera, open, open_output};
 use gate_site::Site;
 use gate_vision::Vision;
 use serde_json::json;
@@ -79,7 +79,18 @@ fn look_around(site: &Site, found: &mut Found) {
     found.replay = matches!(site.camera_spec(), Ok(CameraSpec::Replay(_)));
     found.lamps = config.lamps.green_line.is_some() || config.lamps.red_line.is_some();
     found.open_to_pictures = config.liveness.mode == LivenessMode::Off;
+    found.unpinned = config.camera.identity.is_none() && is_usb_camera(site);
     found.store = site.store_dir().join("people.db").exists();
+}
+
+/// Whether the configured camera is a USB camera that is there.
+fn is_usb_camera(site: &Site) -> bool {
+    match site.camera_spec() {
+        Ok(CameraSpec::Nokhwa(node) | CameraSpec::V4l(node)) => {
+            describe_camera(&node).is_ok_and(|camera| camera.identity.is_usb())
+        }
+        _ => false,
+    }
 }
 
 fn check_site(site: &Site, running: Option<&(u32, OutputSpec)>, people: &mut Option<usize>) -> Vec<Finding> {
@@ -184,12 +195,19 @@ fn check_store(site: &Site, vision: Option<&Vision>, people: &mut Option<usize>)
 fn check_camera(site: &Site) -> Result<String> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let spec = site.camera_spec()?;
-    let mut camera = open(&spec, &site.camera_options(), &clock)?;
+    let mut camera = open(&spec, &site.camera_options()?, &clock)?;
     let mut frame = Frame::empty();
     camera.next_frame(&mut frame, FIRST_FRAME)?;
+    let pinned = match (camera.identity(), &site.config.camera.identity) {
+        (Some(identity), Some(_)) => format!("; pinned, {identity}"),
+        (Some(identity), None) if identity.is_usb() => {
+            "; NOT PINNED: any camera that is plugged in here is trusted; run gate-daemon devices --pin".to_owned()
+        }
+        _ => String::new(),
+    };
     let luma = frame.rgb.iter().map(|b| u64::from(*b)).sum::<u64>() / frame.rgb.len().max(1) as u64;
     Ok(format!(
-        "{}; a frame of {}x{}, mean brightness {luma} of 255",
+        "{}; a frame of {}x{}, mean brightness {luma} of 255{pinned}",
         camera.describe(),
         frame.width_px,
         frame.height_px

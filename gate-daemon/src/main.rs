@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod allocations;
 mod bench;
+mod camera_watch;
 mod check;
 mod demo;
 mod devices;
@@ -17,6 +18,7 @@ mod metrics;
 mod noted;
 mod outputs;
 mod people;
+mod pin;
 mod relay;
 mod reload;
 mod run;
@@ -70,12 +72,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// List this machine's cameras with their formats, and its GPIO chips.
-    Devices {
-        /// One JSON document instead of lines.
-        #[arg(long)]
-        json: bool,
-    },
+    /// List this machine's cameras with their formats, and its GPIO chips; pin the camera.
+    Devices(devices::DevicesArgs),
     /// Drive the relay by hand: for the installer, and for the unit's stop path.
     Relay {
         #[command(subcommand)]
@@ -138,7 +136,8 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::from(NOT_DONE),
         Err(e) => {
             eprintln!("gate-daemon: {e:#}");
-            let bad_config = matches!(e.downcast_ref(), Some(SiteError::Config(_) | SiteError::Camera(_)));
+            let bad_config =
+                matches!(e.downcast_ref(), Some(SiteError::Config(_) | SiteError::Camera(_) | SiteError::Identity(_)));
             ExitCode::from(if bad_config { BAD_INPUT } else { SYSTEM_FAULT })
         }
     }
@@ -146,7 +145,9 @@ fn main() -> ExitCode {
 
 fn act(args: Args) -> Result<bool> {
     // What only lists ends when whoever read it has seen enough. What holds a line or writes files never ends that way.
-    if matches!(args.command, Command::Check { .. } | Command::Devices { .. } | Command::Bench(_)) {
+    if matches!(args.command, Command::Check { .. } | Command::Bench(_))
+        || matches!(&args.command, Command::Devices(devices) if !devices.writes())
+    {
         signal_hook::flag::register_conditional_default(signal_hook::consts::SIGPIPE, Arc::new(AtomicBool::new(true)))?;
     }
     let load = || Site::load(args.config.as_deref(), args.store.as_deref());
@@ -168,7 +169,7 @@ fn act(args: Args) -> Result<bool> {
             run::run(&site, &run::RunOptions { trace }, Arc::new(load)).map(|()| true)
         }
         Command::Check { json } => check::check(args.config.as_deref(), args.store.as_deref(), json),
-        Command::Devices { json } => devices::devices(json).map(|()| true),
+        Command::Devices(devices) => devices::devices(&devices, load).map(|()| true),
         Command::Relay { action } => relay::relay(load(), &action).map(|()| true),
         Command::Bench(bench_args) => bench::bench(&load()?, &bench_args).map(|()| true),
         Command::Demo(demo_args) => demo::demo(&load()?, &demo_args),

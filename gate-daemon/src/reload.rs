@@ -6,10 +6,10 @@
 //! ```
 //!
 //! What the decider holds is taken up: [policy], [quality], the thresholds and times of [liveness], [relay] pulse_ms,
-//! [alarm] hold_ms; and [log]. What is opened at the start stays as it is: camera, lines, networks, store, event log, metrics.
+//! [alarm] hold_ms, [camera] identity; and [log]. What is opened at the start stays as it is: camera, lines, networks, store, event log, metrics.
 
 use anyhow::{Result, bail};
-use gate_config::{Alarm, Config, Liveness, Relay};
+use gate_config::{Alarm, Camera, Config, Liveness, Relay};
 
 /// The new configuration as far as it can be taken up, and what of it waits for a restart.
 ///
@@ -18,6 +18,8 @@ use gate_config::{Alarm, Config, Liveness, Relay};
 pub fn take_up(running: &Config, new: Config) -> Result<(Config, Vec<&'static str>)> {
     // The length of a pulse is the decider's; all else about the line was fixed when it was opened.
     let relay = Relay { pulse_ms: new.relay.pulse_ms.min(running.relay.pulse_max_ms), ..running.relay.clone() };
+    // Which camera is trusted; how it runs was agreed when it was opened.
+    let camera = Camera { identity: new.camera.identity.clone(), ..running.camera.clone() };
     let alarm = Alarm { hold_ms: new.alarm.hold_ms, ..running.alarm.clone() };
     // Networks are loaded at the start, and the lamp is opened then where it is asked.
     let liveness = Liveness {
@@ -27,7 +29,7 @@ pub fn take_up(running: &Config, new: Config) -> Result<(Config, Vec<&'static st
         ..new.liveness.clone()
     };
     let waits = [
-        ("[camera]", running.camera != new.camera),
+        ("[camera]", camera != new.camera),
         ("[relay]", running.relay != Relay { pulse_ms: running.relay.pulse_ms, ..new.relay.clone() }),
         ("[lamps]", running.lamps != new.lamps),
         ("[light]", running.light != new.light),
@@ -39,7 +41,7 @@ pub fn take_up(running: &Config, new: Config) -> Result<(Config, Vec<&'static st
         ("[metrics]", running.metrics != new.metrics),
     ];
     let taken = Config {
-        camera: running.camera.clone(),
+        camera,
         relay,
         lamps: running.lamps.clone(),
         light: running.light.clone(),
@@ -72,7 +74,7 @@ mod tests {
     fn what_the_decider_holds_is_taken_up_at_once() {
         let new = config(
             "[policy]\nfpir_target = 1e-4\nagreeing_frames = 5\n[quality]\nmin_face_px = 60\n[relay]\npulse_ms = 500\n\
-             [liveness]\nattacks_max = 1\n[alarm]\nhold_ms = 5000\n[log]\nlevel = \"debug\"\n[enrol]\nkeep_picture = true\n",
+             [liveness]\nattacks_max = 1\n[alarm]\nhold_ms = 5000\n[camera]\nidentity = \"device:a@b\"\n[log]\nlevel = \"debug\"\n[enrol]\nkeep_picture = true\n",
         );
         let (taken, waits) = take_up(&config(""), new.clone()).unwrap();
         assert_eq!((taken, waits), (new, vec![]));

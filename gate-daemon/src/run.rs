@@ -6,6 +6,7 @@
 //!                                     └──▶ systemd            └────────▶ event log
 //! ```
 
+use crate::camera_watch::CameraWatch;
 use crate::events::{EventLog, Record};
 use crate::gate::Gate;
 use crate::helpers::Helpers;
@@ -24,7 +25,7 @@ use gate_config::{FpirUnmet, LivenessMode};
 use gate_core::alarm::Alarm;
 use gate_core::decision::{Action, Actions, Event, Now};
 use gate_core::gate::{Fault, State};
-use gate_hal::{CameraState, Frame, OutputError};
+use gate_hal::{CameraIdentity, CameraState, Frame, OutputError};
 use gate_site::Site;
 use gate_vision::card::{Card, Job};
 use std::path::PathBuf;
@@ -75,6 +76,9 @@ pub fn run(site: &Site, options: &RunOptions, load: Load) -> Result<()> {
 struct Daemon {
     gate: Gate,
     source: Source,
+    camera_watch: CameraWatch,
+    /// The only camera that is trusted; `None` = any.
+    pinned: Option<CameraIdentity>,
     outputs: Outputs,
     events: EventLog,
     people: PeopleWatch,
@@ -95,7 +99,8 @@ struct Daemon {
 impl Daemon {
     fn start(site: &Site, options: &RunOptions, load: Load) -> Result<Self> {
         let began = Instant::now();
-        let source = Source::start(site.camera_spec()?, &site.camera_options())?;
+        let source = Source::start(site.camera_spec()?, &site.camera_options()?)?;
+        let pinned = site.camera_identity()?;
         // The stop path must know the line before it can ever be on.
         noted::note(&site.relay_spec()?)?;
         // The relay first of all: whatever is wrong elsewhere, the gate is locked from here on.
@@ -128,6 +133,8 @@ impl Daemon {
         let mut daemon = Self {
             gate,
             source,
+            camera_watch: CameraWatch::default(),
+            pinned,
             outputs,
             events,
             people,
@@ -263,19 +270,46 @@ impl Daemon {
     }
 
     fn camera(&mut self, state: &CameraState, now: Now) {
-        self.metrics.camera(matches!(state, CameraState::Opened { .. }));
-        match state {
-            CameraState::Opened { describe } => {
-                tracing::info!(camera = describe, "camera opened");
-                self.events.write(&Record::Camera { state: "opened", detail: describe }, now);
+        let change = self.camera_watch.take(state);
+        if let Some(name) = change.name {
+            self.metrics.camera(name == "opened");
+            match name {
+                "opened" => tracing::info!(camera = change.detail, "camera opened"),
+                _ => tracing::error!("camera {name}: {}", change.detail),
             }
-            CameraState::Lost { why } => {
-                tracing::error!("camera lost: {why}");
-                self.events.write(&Record::Camera { state: "lost", detail: why }, now);
-                let actions = self.gate.decider().fault(Fault::Camera, now);
-                self.act(&actions, now);
-            }
+            self.events.write(&Record::Camera { state: name, detail: change.detail }, now);
         }
+        for fault in change.faults {
+            let actions = self.gate.decider().fault(*fault, now);
+            self.act(&actions, now);
+        }
+        if change.tampered {
+            let actions = self.gate.decider().tampered(now);
+            self.act(&actions, now);
+        }
+        if change.pardoned {
+            let actions = self.gate.decider().clear(Fault::CameraChanged, now);
+            self.act(&actions, now);
+        }
+        if self.camera_watch.is_unpinned(state, self.pinned.as_ref()) {
+            tracing::warn!("any camera that is plugged in here is trusted; run gate-daemon devices --pin");
+        }
+    }
+
+    /// A reload: another camera may be pinned now, and a changed one is looked at anew.
+    fn look_at_camera_anew(&mut self, site: &Site) {
+        let pinned = match site.camera_identity() {
+            Ok(pinned) => pinned,
+            Err(e) => return tracing::error!("the camera stays pinned as it was: {e}"),
+        };
+        let is_changed = self.gate.decider().has(Fault::CameraChanged);
+        if is_changed {
+            self.camera_watch.look_anew();
+        }
+        if is_changed || pinned != self.pinned {
+            self.source.reopen(pinned.clone());
+        }
+        self.pinned = pinned;
     }
 
     fn take_news(&mut self) {
@@ -347,6 +381,7 @@ impl Daemon {
         self.act(&actions, now);
         self.tell_gallery();
         self.weigh_risk();
+        self.look_at_camera_anew(&site);
         self.service.ready();
     }
 

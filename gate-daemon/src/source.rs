@@ -4,8 +4,8 @@
 use anyhow::Result;
 use gate_core::decision::Now;
 use gate_hal::{
-    Camera, CameraError, CameraOptions, CameraSpec, CameraState, Capture, Clock, Frame, Newest, Replay, ReplayClock,
-    SystemClock, open_replay,
+    Camera, CameraError, CameraIdentity, CameraOptions, CameraSpec, CameraState, Capture, Clock, Frame, Newest, Replay,
+    ReplayClock, SystemClock, open_replay,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,6 +85,13 @@ impl Source {
                 Err(e) if e.is_passing() => Next::Bad(e),
                 Err(e) => Next::Broken(e),
             },
+        }
+    }
+
+    /// Opens a live camera anew, only if it is this one, where one is named.
+    pub fn reopen(&self, identity: Option<CameraIdentity>) {
+        if let Source::Live(capture, _) = self {
+            capture.reopen(identity);
         }
     }
 

@@ -13,6 +13,8 @@ pub struct Found {
     pub simulated: bool,
     /// The camera is a replay.
     pub replay: bool,
+    /// It is a USB camera, and whatever is plugged in there is trusted.
+    pub unpinned: bool,
     /// A green or a red lamp is configured.
     pub lamps: bool,
     /// Liveness is off.
@@ -42,6 +44,10 @@ pub fn next(found: &Found) -> Vec<String> {
     step(
         failed("camera") || found.replay,
         format!("find the camera: gate-daemon devices; then set [camera] source in {file}"),
+    );
+    step(
+        found.unpinned && !failed("camera"),
+        "any camera that is plugged in here is trusted: gate-daemon devices --pin --write".into(),
     );
     step(
         found.simulated || failed("relay"),
@@ -99,6 +105,7 @@ mod tests {
         let wired = Found { file, store: true, people: Some(0), ..Found::default() };
         steps(&wired, &["relay pulse", "[lamps]", "enroll-tool add", "enable --now"]);
         let done = Found { people: Some(3), lamps: true, ..wired };
+        steps(&Found { unpinned: true, ..done.clone() }, &["devices --pin", "relay pulse", "enable --now"]);
         steps(&done, &["relay pulse", "enable --now"]);
         steps(&Found { running: true, ..done }, &["systemctl status"]);
     }

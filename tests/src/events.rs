@@ -61,6 +61,12 @@ impl Event {
         self.kind() == "fault" && self.text("fault") == fault && self.0["present"] == present
     }
 
+    /// Whether this is an alarm of that cause, beginning or ending.
+    #[must_use]
+    pub fn is_alarm(&self, cause: &str, present: bool) -> bool {
+        self.kind() == "alarm" && self.text("cause") == cause && self.0["present"] == present
+    }
+
     /// Whether this is `camera`, in that state.
     #[must_use]
     pub fn is_camera(&self, state: &str) -> bool {

@@ -59,6 +59,14 @@ impl Notes<'_> {
             let message = "\"source\" in [camera] must be \"nokhwa:INDEX\", \"v4l:/dev/videoN\" or \"replay:PATH\"";
             self.add("camera", &["source"], message.to_owned());
         }
+        let is_identity = |text: &str| match text.split_once(':') {
+            Some(("usb" | "device", rest)) => rest.split_once('@').is_some_and(|(_, place)| !place.is_empty()),
+            _ => false,
+        };
+        if config.camera.identity.as_deref().is_some_and(|text| !is_identity(text)) {
+            let message = "\"identity\" in [camera] must be what `gate-daemon devices --pin` prints";
+            self.add("camera", &["identity"], message.to_owned());
+        }
     }
 
     fn metrics(&mut self, config: &Config) {

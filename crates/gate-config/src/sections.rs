@@ -28,6 +28,9 @@ pub struct Camera {
     /// No frame for this long is a camera fault: the gate locks and the camera is opened anew, milliseconds.
     #[schemars(range(min = 200, max = 60_000))]
     pub stall_ms: u32,
+    /// The only camera that may be opened, as gate-daemon devices --pin prints it; without it any that is plugged in is taken.
+    #[schemars(length(min = 1))]
+    pub identity: Option<String>,
     /// A replay plays in true time (real) or as fast as it can (fast); the same frames decide the same either way.
     pub replay_pace: ReplayPace,
     /// A replay begins again at its end instead of stopping the daemon.
@@ -46,6 +49,7 @@ impl Default for Camera {
             fps: 15,
             format: CameraFormat::Auto,
             stall_ms: 2_000,
+            identity: None,
             replay_pace: ReplayPace::Real,
             replay_loop: false,
             replay_fps: 10.0,

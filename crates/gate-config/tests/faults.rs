@@ -129,6 +129,17 @@ fn keys_that_contradict_each_other_are_refused() {
 }
 
 #[test]
+fn a_camera_is_pinned_by_what_the_program_prints() {
+    for identity in ["", "front", "usb:046d:0825:A1", "usb:046d:0825:A1@", "pci:1@2"] {
+        let told = told(&format!("[camera]\nidentity = \"{identity}\"\n"));
+        assert!(told.contains("\"identity\" in [camera] must"), "{identity}: {told}");
+    }
+    for identity in ["usb:046d:0825:A1@0000:00:14.0/1.4", "device:Front camera@virtual/video4linux/video10"] {
+        assert_eq!(faults(&format!("[camera]\nidentity = \"{identity}\"\n")), [], "{identity}");
+    }
+}
+
+#[test]
 fn metrics_are_served_to_this_machine_only() {
     for listen in ["0.0.0.0:9464", "192.168.1.5:9464", "[::]:9464", "127.0.0.1", "127.0.0.1:0", "unix:", "localhost:1"]
     {

@@ -28,11 +28,14 @@ pub enum Fault {
     Risk,
     /// The lamp that asks faces for an answer cannot be driven.
     Light,
+    /// Another camera than the pinned one was there. Frames do not clear it: somebody must look.
+    CameraChanged,
 }
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Fault; 6] = [Fault::Camera, Fault::Model, Fault::Relay, Fault::Store, Fault::Risk, Fault::Light];
+    pub const ALL: [Fault; 7] =
+        [Fault::Camera, Fault::Model, Fault::Relay, Fault::Store, Fault::Risk, Fault::Light, Fault::CameraChanged];
 
     /// The fault's name in events.
     #[must_use]
@@ -44,6 +47,7 @@ impl Fault {
             Fault::Store => "store",
             Fault::Risk => "risk",
             Fault::Light => "light",
+            Fault::CameraChanged => "camera_changed",
         }
     }
 

@@ -2,6 +2,7 @@
 
 use gate_core::alarm::Alarm;
 use gate_core::decision::{Action, Actions, Decider, Event, FaceSighting, Identification, Lookup, Now, Sighting};
+use gate_core::gate::{Fault, State};
 use gate_core::liveness::PadLook;
 use gate_core::person::{Access, PersonKey};
 use gate_core::policy::Policy;
@@ -84,6 +85,29 @@ fn times_at_the_end_of_the_clock_do_not_overflow() {
     let mut decider = decider();
     decider.tampered(at(u64::MAX - 1));
     assert_eq!(about_alarms(&decider.tick(Now { mono_ms: u64::MAX, wall_ms: 0 })), [OVER, Action::Alarm(false)]);
+}
+
+#[test]
+fn a_changed_camera_locks_until_it_is_cleared_and_frames_do_not_clear_it() {
+    let mut decider = decider();
+    step(&mut decider, false, at(0));
+    decider.fault(Fault::Camera, at(50));
+    decider.fault(Fault::CameraChanged, at(50));
+    decider.tampered(at(50));
+    for frame in 1..200 {
+        let actions = step(&mut decider, true, at(frame * 66));
+        assert!(!actions.iter().any(|a| matches!(a, Action::Relay(true))), "frame {frame}");
+    }
+    assert!(!decider.has(Fault::Camera), "frames come again");
+    assert_eq!(decider.state(), State::Faulted);
+    decider.set_policy(Policy::default(), at(13_300));
+    assert!(decider.has(Fault::CameraChanged), "nor does another policy");
+    decider.clear(Fault::CameraChanged, at(13_300));
+    let opened = (0..10).any(|frame| {
+        let actions = step(&mut decider, true, at(13_366 + frame * 66));
+        actions.contains(&Action::Relay(true))
+    });
+    assert!(opened, "and then it works again");
 }
 
 /// The same visits, with and without tampering at every moment: all but the alarms is the same.

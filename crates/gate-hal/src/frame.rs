@@ -15,6 +15,8 @@ pub struct Frame {
     pub height_px: u32,
     /// The frame's number since the camera was opened; a gap tells of frames the driver lost.
     pub seq: u64,
+    /// When the driver says it was taken, microseconds of its own steady clock; `None` where it does not say.
+    pub taken_us: Option<u64>,
     /// Milliseconds of the [`Clock`](crate::Clock) at which the frame was received (replay: is due).
     pub at_ms: u64,
 }

@@ -23,8 +23,8 @@ mod relay;
 mod wedged;
 
 pub use camera::{
-    Camera, CameraError, CameraOptions, CameraSpec, CameraState, Capture, Limits, Newest, Opener, Pace, PixelFormat,
-    Replay, SpecError, open, open_replay,
+    Camera, CameraError, CameraIdentity, CameraOptions, CameraSpec, CameraState, Capture, Described, IdentityError,
+    Limits, Newest, Opener, Pace, PixelFormat, Replay, SpecError, UsbDevice, describe_camera, open, open_replay,
 };
 pub use clock::{Clock, ReplayClock, SystemClock};
 pub use devices::{CameraInfo, ChipInfo, board, list_cameras, list_gpio_chips};

@@ -14,7 +14,7 @@ pub use members::{Group, Members, Tau, TauSource};
 
 use gate_config::{ActiveLevel, CameraFormat, Config, ConfigError, Driver, Provider, ReplayPace};
 use gate_core::policy::{PadMode, PadPolicy, Policy};
-use gate_hal::{CameraOptions, CameraSpec, OutputSpec, Pace, PixelFormat, SpecError};
+use gate_hal::{CameraIdentity, CameraOptions, CameraSpec, IdentityError, OutputSpec, Pace, PixelFormat, SpecError};
 use gate_store::{Anchor, KeySource, Part, SiteKey, Store, StoreError};
 use gate_vision::card::Card;
 use gate_vision::{Comparer, Liveness, SessionOptions, Vision, VisionError, VisionOptions};
@@ -51,6 +51,9 @@ pub enum SiteError {
     /// The camera's name.
     #[error("[camera] source: {0}")]
     Camera(#[from] SpecError),
+    /// The pinned camera.
+    #[error("[camera] identity: {0}")]
+    Identity(#[from] IdentityError),
     /// A number that does not fit the hardware.
     #[error("[relay] line = {line}: rppal takes BCM numbers 0 to 27")]
     Line {
@@ -295,11 +298,21 @@ impl Site {
         Ok(self.config.camera.source.parse()?)
     }
 
+    /// The only camera that may be opened, if one is pinned.
+    ///
+    /// # Errors
+    /// When the text names no camera.
+    pub fn camera_identity(&self) -> Result<Option<CameraIdentity>, SiteError> {
+        Ok(self.config.camera.identity.as_deref().map(str::parse).transpose()?)
+    }
+
     /// How the camera shall run.
-    #[must_use]
-    pub fn camera_options(&self) -> CameraOptions {
+    ///
+    /// # Errors
+    /// When the pinned camera's text names none.
+    pub fn camera_options(&self) -> Result<CameraOptions, SiteError> {
         let camera = &self.config.camera;
-        CameraOptions {
+        Ok(CameraOptions {
             width_px: camera.width_px,
             height_px: camera.height_px,
             fps: camera.fps,
@@ -318,7 +331,8 @@ impl Site {
             replay_loop: camera.replay_loop,
             replay_fps: camera.replay_fps,
             stall: Duration::from_millis(u64::from(camera.stall_ms)),
-        }
+            identity: self.camera_identity()?,
+        })
     }
 
     /// The relay's line.

@@ -42,6 +42,7 @@ impl Clip {
             rgb: picture.into_raw(),
             seq: n as u64,
             at_ms: (n as f64 * step_ms) as u64,
+            taken_us: None,
         });
         let frames: Vec<Frame> = frames.collect();
         let (_, _, enrolled) = crate::demo::ENROLLED[0];

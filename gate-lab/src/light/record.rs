@@ -53,7 +53,7 @@ pub fn record(site: &Site, folder: &Path, label: &str, count: u32) -> Result<()>
     let lamp =
         open_output(&spec, "light", Arc::clone(&clock)).context("the gate must be stopped: a line has one user")?;
     let player = LightPlayer::start(lamp)?;
-    let capture = Capture::start(site.camera_spec()?, site.camera_options(), Arc::clone(&clock));
+    let capture = Capture::start(site.camera_spec()?, site.camera_options()?, Arc::clone(&clock));
     let mut eyes =
         Eyes { vision: site.vision()?, capture, quality: site.config.policy(0.0).quality, frame: Frame::empty() };
     fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
@@ -121,7 +121,8 @@ impl Eyes {
     fn face(&mut self) -> Result<Option<(u64, Face)>> {
         match self.capture.newest(&mut self.frame, Duration::from_millis(500)) {
             Newest::Frame => {}
-            Newest::State(CameraState::Lost { why }) => return Err(anyhow!("the camera is lost: {why}")),
+            Newest::State(CameraState::Lost { why, .. }) => return Err(anyhow!("the camera is lost: {why}")),
+            Newest::State(CameraState::Changed { why } | CameraState::Suspect { why }) => return Err(anyhow!("{why}")),
             Newest::End => return Err(refuse("the camera has no more frames: a replay cannot answer a lamp")),
             Newest::State(CameraState::Opened { .. }) | Newest::Nothing => return Ok(None),
         }

@@ -43,7 +43,7 @@ pub fn record(site: &Site, capturing: &Capturing<'_>) -> Result<()> {
         return Err(refuse(format!("--species {bad:?}: a name such as print or phone is needed")));
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let mut camera = open(&site.camera_spec()?, &site.camera_options(), &clock)
+    let mut camera = open(&site.camera_spec()?, &site.camera_options()?, &clock)
         .context("the gate must not be running: a camera has one user")?;
     let clips = LIVE.len() + capturing.species.len() * ATTACK.len();
     eprintln!(

@@ -75,7 +75,7 @@ impl Watcher {
     /// When a network or the site's calibration cannot be loaded.
     pub fn several(site: &Site, fps: f64, threads: usize) -> Result<Vec<Self>> {
         let policy = site.config.policy(0.0);
-        let options = CameraOptions { replay_pace: Pace::Fast, replay_fps: fps, ..site.camera_options() };
+        let options = CameraOptions { replay_pace: Pace::Fast, replay_fps: fps, ..site.camera_options()? };
         let watcher = |vision: Vision| {
             let liveness = site.liveness(&vision)?.context("liveness was not loaded")?;
             let (options, quality) = (options.clone(), policy.quality);

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{JoinHandle, sleep};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use v4l::video::Output as _;
 use v4l::{Device, Format, FourCC};
 
@@ -24,6 +24,8 @@ enum Doing {
     Silent,
     /// Gives these bytes for frames.
     Junk,
+    /// Plays these frames again and again, to the last bit: a recording, and no sensor.
+    Replays { clip: Clip, since: Instant },
 }
 
 /// The camera's other side.
@@ -54,6 +56,17 @@ impl Camera {
             camera.loaded.insert(name.to_owned(), Arc::new(read(&camera.clips, name)));
         }
         camera
+    }
+
+    /// Another camera, at `node`, with the same clips.
+    pub fn beside(&self, node: &Path) -> Self {
+        Self {
+            node: node.to_owned(),
+            clips: self.clips.clone(),
+            loaded: self.loaded.clone(),
+            doing: Arc::default(),
+            feeder: None,
+        }
     }
 
     /// Plugs it in: YUYV of the clips' size, nobody in view.
@@ -126,6 +139,11 @@ impl Camera {
         since
     }
 
+    /// Plays a clip again and again without a sensor's noise, as a player in the camera's place does.
+    pub fn replay(&self, clip: &str) {
+        *self.lock() = Doing::Replays { clip: Arc::clone(&self.loaded[clip]), since: Instant::now() };
+    }
+
     /// No frames, no error.
     pub fn fall_silent(&self) {
         *self.lock() = Doing::Silent;
@@ -146,12 +164,24 @@ impl Camera {
     }
 }
 
+/// A sensor's noise: one level of brightness, here and there. Without it no picture would ever be new.
+fn sense(yuyv: &mut [u8], noise: &mut Random) {
+    for _ in 0..512 {
+        let at = noise.below(yuyv.len() as u64) as usize & !1;
+        yuyv[at] ^= 1;
+    }
+}
+
 /// Writes a frame at each tick until it shall stop.
 fn feed(mut device: Device, size: usize, doing: &Mutex<Doing>, stop: &Mutex<bool>, nobody: &Clip) {
-    let mut noise = Random(1);
+    // Another junk and another noise at each plugging in.
+    let mut noise = Random(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64);
     let mut junk = vec![0; size];
+    let mut shot: Vec<u8> = Vec::new();
     let mut next = Instant::now();
     while !*stop.lock().unwrap() {
+        let at = |since: &Instant| (since.elapsed().as_secs_f32() * FPS as f32) as usize;
+        let mut has_noise = true;
         let frame: Option<(Clip, usize)> = {
             let doing = doing.lock().unwrap();
             match &*doing {
@@ -161,16 +191,28 @@ fn feed(mut device: Device, size: usize, doing: &Mutex<Doing>, stop: &Mutex<bool
                     Some((Arc::new(Vec::new()), 0))
                 }
                 Doing::Shows { clip, since, again } => {
-                    let at = (since.elapsed().as_secs_f32() * FPS as f32) as usize;
+                    let at = at(since);
                     let shown = if *again || at < clip.len() { Arc::clone(clip) } else { Arc::clone(nobody) };
                     let at = at % shown.len();
                     Some((shown, at))
+                }
+                Doing::Replays { clip, since } => {
+                    has_noise = false;
+                    Some((Arc::clone(clip), at(since) % clip.len()))
                 }
             }
         };
         if let Some((clip, at)) = frame {
             // Nobody may be reading: that is no trouble of a camera.
-            let _ = device.write(clip.get(at).map_or(&junk[..], Vec::as_slice));
+            let _ = match clip.get(at) {
+                None => device.write(&junk),
+                Some(frame) if !has_noise => device.write(frame),
+                Some(frame) => {
+                    shot.clone_from(frame);
+                    sense(&mut shot, &mut noise);
+                    device.write(&shot)
+                }
+            };
         }
         next += Duration::from_secs(1) / FPS;
         sleep(next.saturating_duration_since(Instant::now()));

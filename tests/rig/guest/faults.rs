@@ -10,13 +10,13 @@ use toml::Table;
 
 /// Waits until frames flow again after a moment; tells how long that took.
 #[track_caller]
-fn back(before: usize, since: Instant) -> String {
+pub fn back(before: usize, since: Instant) -> String {
     wait_event(before, "the camera's return", |event| event.is_fault("camera", false));
     format!("frames decided on again {} ms after its return", since.elapsed().as_millis())
 }
 
 #[track_caller]
-fn lost(before: usize) {
+pub fn lost(before: usize) {
     wait_event(before, "the camera's loss", |event| event.is_camera("lost"));
     wait_event(before, "the fault", |event| event.is_fault("camera", true));
 }
@@ -31,7 +31,7 @@ fn swapped(rig: &mut Rig) {
 }
 
 #[track_caller]
-fn wait_let_go() {
+pub fn wait_let_go() {
     let holds = || {
         let open = fs::read_dir(format!("/proc/{}/fd", pid())).into_iter().flatten().flatten();
         open.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|path| path == Path::new(NODE))
@@ -82,10 +82,14 @@ pub fn unbound(rig: &mut Rig) -> String {
     wait_event(before, "vivid's first frame", |event| event.is_camera("opened"));
     let driver = "/sys/bus/platform/drivers/vivid";
     let (mut told, edges) = (String::new(), rig.wire.mark());
-    for _ in 0..2 {
+    for round in 0..2 {
         let before = mark();
         fs::write(format!("{driver}/unbind"), "vivid.0").unwrap();
         lost(before);
+        if round == 0 {
+            // It stands for a minute: the second time is the same alarm.
+            wait_event(before, "the alarm", |event| event.is_alarm("tamper", true));
+        }
         let before = mark();
         fs::write(format!("{driver}/bind"), "vivid.0").unwrap();
         told = back(before, Instant::now());

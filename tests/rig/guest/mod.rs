@@ -1,6 +1,7 @@
 //! The guest's side: plugs the hardware in, installs the package, runs every test, tells each outcome in a line.
 
 pub mod camera;
+pub mod camera_changed;
 pub mod door;
 pub mod ended;
 pub mod faults;
@@ -69,6 +70,8 @@ pub const TESTS: [&[Test]; 2] = [
         ("camera_stalls_without_an_error", faults::stalls),
         ("camera_changes_its_format", faults::changes_format),
         ("garbage_never_opens", faults::garbage),
+        ("another_camera_is_never_opened", camera_changed::another_camera),
+        ("a_recording_that_begins_again_never_opens", camera_changed::recording),
         ("disk_full_opens_and_tells", store::disk_full),
         ("read_only_disk_is_survived", store::read_only),
         ("store_damaged_is_locked_until_it_is_whole", store::damaged),
@@ -187,12 +190,21 @@ impl Rig {
 
 /// The loopback camera: it is there for readers only while somebody writes, as a camera is while it is plugged in.
 pub fn load_loopback() {
-    let number = NODE.trim_start_matches("/dev/video");
+    load_loopbacks(&[(NODE, "door")]);
+}
+
+/// Several of them: each one's node, and the name it gives itself.
+pub fn load_loopbacks(cameras: &[(&str, &str)]) {
+    let list = |of: fn(&(&str, &str)) -> String| cameras.iter().map(of).collect::<Vec<_>>().join(",");
+    let numbers = list(|(node, _)| node.trim_start_matches("/dev/video").to_owned());
+    let (labels, caps) = (list(|(_, label)| (*label).to_owned()), list(|_| "1".to_owned()));
+    let count = cameras.len();
     sh(&format!(
-        "insmod {SHARED}/modules/v4l2loopback.ko devices=1 video_nr={number} exclusive_caps=1 card_label=door"
+        "insmod {SHARED}/modules/v4l2loopback.ko devices={count} video_nr={numbers} exclusive_caps={caps} \
+         card_label={labels}"
     ))
     .done();
-    gate::wait("the camera's node", || Path::new(NODE).exists());
+    gate::wait("the cameras' nodes", || cameras.iter().all(|(node, _)| Path::new(node).exists()));
     gate::sh("udevadm settle").done();
 }
 

@@ -46,6 +46,25 @@ pub enum CameraError {
         /// The driver's own words.
         why: String,
     },
+    /// The camera was taken out: its device is gone.
+    #[error("{camera} was unplugged: look who did it; it will be opened again when it is back")]
+    Unplugged {
+        /// Which camera.
+        camera: String,
+    },
+    /// Another camera than the pinned one is behind this name.
+    #[error(
+        "{camera} is another camera: it is `{found}`, and [camera] identity is `{pinned}`: put the right one back; a new \
+         camera is pinned by `gate-daemon devices --pin`"
+    )]
+    Changed {
+        /// What was opened.
+        camera: String,
+        /// The identity of what is there.
+        found: String,
+        /// The identity that is expected.
+        pinned: String,
+    },
     /// The camera or file cannot give what was asked for.
     #[error("{camera} does not fit: {why}: {advice}")]
     Unsupported {
@@ -63,6 +82,18 @@ pub enum CameraError {
         camera: String,
         /// What was wrong with it.
         why: String,
+    },
+    /// A frame that no camera can have taken; the next may be good.
+    #[error(
+        "{camera} gives frames that no camera can have taken ({why}): none of them counts; look at the camera and its cable"
+    )]
+    Odd {
+        /// Which camera.
+        camera: String,
+        /// What is odd about it.
+        why: String,
+        /// Whether somebody should look.
+        alarm: bool,
     },
     /// A program that the maker needs is not installed, or failed.
     #[error("{tool} is needed to replay {path}, but {why}: {advice}")]
@@ -82,7 +113,7 @@ impl CameraError {
     /// Whether the same camera may be asked again without opening it anew.
     #[must_use]
     pub fn is_passing(&self) -> bool {
-        matches!(self, CameraError::Timeout { .. } | CameraError::Decode { .. })
+        matches!(self, CameraError::Timeout { .. } | CameraError::Decode { .. } | CameraError::Odd { .. })
     }
 
     /// The error of opening or using the device node `camera`, told from the system's error.

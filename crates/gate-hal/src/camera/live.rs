@@ -6,6 +6,8 @@
 //!     ^        │ error, silence                 │ states: Opened, Lost      │ watches the worker's progress
 //!     └─ back-off                               └───────────────────────────┘
 //! ```
+//! A frame that no camera can have taken ([`super::inspect`]) never comes into the slot.
+//!
 //! Nothing queues: a slow gate sees fewer frames, never older ones. A driver call that does not come back cannot be
 //! ended from outside; its thread is then abandoned: it ends by itself when the driver returns, and what it brings is
 //! thrown away.
@@ -15,7 +17,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Camera, CameraError, CameraOptions, CameraSpec, open};
+use super::inspect::Inspector;
+use super::{Camera, CameraError, CameraIdentity, CameraOptions, CameraSpec, open};
 use crate::guarded::guarded;
 use crate::{Clock, Frame};
 
@@ -63,12 +66,32 @@ pub enum CameraState {
     Opened {
         /// What it is and in which mode it runs.
         describe: String,
+        /// Which camera it is, where the kernel tells.
+        identity: Option<CameraIdentity>,
     },
     /// No frames: missing, unplugged, wedged, silent. It is being opened again.
     Lost {
         /// What, where, what to do.
         why: String,
+        /// It was running, and its device was taken away.
+        unplugged: bool,
     },
+    /// Another camera than the pinned one is there. It is looked for again and again.
+    Changed {
+        /// Which one, where, what to do.
+        why: String,
+    },
+    /// Frames come that no camera can have taken; none of them is given out.
+    Suspect {
+        /// What is wrong with them.
+        why: String,
+    },
+}
+
+impl CameraState {
+    fn lost(why: String) -> Self {
+        CameraState::Lost { why, unplugged: false }
+    }
 }
 
 /// What [`Capture::newest`] has.
@@ -98,6 +121,8 @@ const MOMENT: Duration = Duration::from_millis(20);
 /// A live camera on a thread of its own.
 pub struct Capture {
     shared: Arc<Shared>,
+    /// The only camera that is opened.
+    pinned: Arc<Mutex<Option<CameraIdentity>>>,
 }
 
 struct Shared {
@@ -105,6 +130,9 @@ struct Shared {
     changed: Condvar,
     opener: Opener,
     limits: Limits,
+    /// Of the worker in charge. It outlives every opening.
+    inspector: Mutex<Inspector>,
+    began: Instant,
 }
 
 struct Slot {
@@ -117,6 +145,10 @@ struct Slot {
     state: Option<CameraState>,
     /// What the open camera says it is.
     describe: String,
+    /// A camera has run, and nobody was told yet that its device is gone.
+    present: bool,
+    /// The camera shall be closed and opened anew.
+    reopen: bool,
     /// The last bad frame's or timeout's words since the last good frame.
     trouble: Option<String>,
     /// When the last frame came; before the first, when the thread started.
@@ -136,7 +168,15 @@ impl Capture {
     #[must_use]
     pub fn start(spec: CameraSpec, options: CameraOptions, clock: Arc<dyn Clock>) -> Capture {
         let limits = Limits { silent: options.stall, stuck: options.stall + STUCK_AFTER_SILENT, ..Limits::default() };
-        Self::with_opener(Arc::new(move || open(&spec, &options, &clock)), limits)
+        let pinned = Arc::new(Mutex::new(options.identity.clone()));
+        let identity = Arc::clone(&pinned);
+        let opener = move || {
+            let identity = identity.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            open(&spec, &CameraOptions { identity, ..options.clone() }, &clock)
+        };
+        let mut capture = Self::with_opener(Arc::new(opener), limits);
+        capture.pinned = pinned;
+        capture
     }
 
     /// Starts the thread for whatever `opener` opens: other cameras, faults for tests.
@@ -149,6 +189,8 @@ impl Capture {
             states: VecDeque::new(),
             state: None,
             describe: String::new(),
+            present: false,
+            reopen: false,
             trouble: None,
             last_frame: Instant::now(),
             call: None,
@@ -157,9 +199,16 @@ impl Capture {
             ended: false,
             stop: false,
         };
-        let shared = Arc::new(Shared { slot: Mutex::new(slot), changed: Condvar::new(), opener, limits });
+        let shared = Arc::new(Shared {
+            slot: Mutex::new(slot),
+            changed: Condvar::new(),
+            opener,
+            limits,
+            inspector: Mutex::default(),
+            began: Instant::now(),
+        });
         spawn(&shared, &mut shared.lock());
-        Capture { shared }
+        Capture { shared, pinned: Arc::default() }
     }
 
     /// Swaps the newest frame into `frame`, or says what else there is. States come before frames. Waits at most
@@ -188,6 +237,20 @@ impl Capture {
         }
     }
 
+    /// Closes the camera and opens it anew, only if it is this one, where one is named. The outcome is the next state:
+    /// [`CameraState::Opened`], `Changed`, `Lost` or `Suspect`.
+    pub fn reopen(&self, identity: Option<CameraIdentity>) {
+        *self.pinned.lock().unwrap_or_else(PoisonError::into_inner) = identity;
+        let mut slot = self.shared.lock();
+        slot.reopen = true;
+        slot.state = None;
+        // What was reported before says nothing about the camera that is opened from now on.
+        slot.states.clear();
+        slot.fresh = false;
+        slot.last_frame = Instant::now();
+        self.shared.changed.notify_all();
+    }
+
     /// Ends the thread and closes the camera. Waits about a second at most; a thread that is stuck in its driver ends
     /// when the driver returns.
     pub fn stop(self) {}
@@ -203,13 +266,13 @@ impl Capture {
         let patience = match slot.state {
             None => Some(limits.stuck),
             Some(CameraState::Opened { .. }) => Some(limits.silent),
-            Some(CameraState::Lost { .. }) => None,
+            Some(CameraState::Lost { .. } | CameraState::Changed { .. } | CameraState::Suspect { .. }) => None,
         };
         if let Some(patience) = patience.filter(|patience| silent >= *patience) {
             let camera = if slot.describe.is_empty() { "the camera" } else { &slot.describe };
             let after = slot.trouble.as_ref().map(|trouble| format!(": {trouble}")).unwrap_or_default();
             let why = format!("no frame for {} ms from {camera}{after}", patience.as_millis());
-            slot.report(CameraState::Lost { why });
+            slot.report(CameraState::lost(why));
         }
         let mut next = patience.unwrap_or(MOMENT).saturating_sub(silent).max(MOMENT);
         if let Some((since, opening)) = slot.call {
@@ -235,7 +298,7 @@ impl Capture {
             hung.as_millis()
         );
         tracing::warn!(abandoned = slot.abandoned + 1, "{why}");
-        slot.report(CameraState::Lost { why });
+        slot.report(CameraState::lost(why));
         slot.generation += 1;
         slot.abandoned += 1;
         slot.call = None;
@@ -266,6 +329,19 @@ impl Shared {
         self.changed.wait_timeout(slot, timeout).unwrap_or_else(PoisonError::into_inner).0
     }
 
+    /// Looks whether a camera can have taken this frame.
+    fn inspect(&self, generation: u64, camera: &dyn Camera, frame: &Frame) -> Result<(), CameraError> {
+        // What an abandoned worker brings is thrown away, and must not be remembered as seen.
+        let Some(agreed_fps) = camera.agreed_fps().filter(|_| self.own(generation).is_some()) else { return Ok(()) };
+        let received_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let mut inspector = self.inspector.lock().unwrap_or_else(PoisonError::into_inner);
+        inspector.look(frame, agreed_fps, received_ms).map_err(|finding| CameraError::Odd {
+            camera: camera.describe(),
+            why: finding.odd.to_string(),
+            alarm: finding.alarm,
+        })
+    }
+
     /// The slot, if it is still this worker's.
     fn own(&self, generation: u64) -> Option<MutexGuard<'_, Slot>> {
         let slot = self.lock();
@@ -274,13 +350,39 @@ impl Shared {
 }
 
 impl Slot {
-    /// Reports a change; the same state again is none.
+    /// Reports that the camera could not be opened, or is lost.
+    fn failed(&mut self, error: &CameraError) {
+        let why = error.to_string();
+        match error {
+            CameraError::Odd { .. } => {
+                // It goes on: that is told again, though not more often than a camera is opened.
+                self.state = None;
+                self.report(CameraState::Suspect { why });
+            }
+            CameraError::Changed { .. } => {
+                self.present = false;
+                self.report(CameraState::Changed { why });
+            }
+            CameraError::Unplugged { .. } | CameraError::Missing { .. } if self.present => {
+                self.present = false;
+                self.report(CameraState::Lost { why, unplugged: true });
+            }
+            _ => self.report(CameraState::lost(why)),
+        }
+    }
+
+    /// Reports a change; the same state again is none, nor is another oddity.
     fn report(&mut self, state: CameraState) {
-        if let CameraState::Lost { .. } = state {
+        if !matches!(state, CameraState::Opened { .. }) {
             // A picture from before the loss must not be taken for the present.
             self.fresh = false;
         }
-        if self.state.as_ref() == Some(&state) {
+        let is_known = match (&self.state, &state) {
+            (Some(CameraState::Suspect { .. }), CameraState::Suspect { .. }) => true,
+            (Some(CameraState::Lost { why: before, .. }), CameraState::Lost { why, .. }) => before == why,
+            (before, state) => before.as_ref() == Some(state),
+        };
+        if is_known {
             return;
         }
         if self.states.len() == STATES_MAX {
@@ -309,9 +411,8 @@ fn spawn(shared: &Arc<Shared>, slot: &mut Slot) {
     });
     slot.working = spawned.is_ok();
     if let Err(error) = spawned {
-        slot.report(CameraState::Lost {
-            why: format!("the camera's thread cannot start ({error}); it is tried again"),
-        });
+        let why = format!("the camera's thread cannot start ({error}); it is tried again");
+        slot.report(CameraState::lost(why));
     }
 }
 
@@ -320,10 +421,14 @@ fn run(shared: &Shared, generation: u64) {
     let mut backoff = shared.limits.backoff;
     let mut frame = Frame::empty();
     loop {
+        if let Some(mut slot) = shared.own(generation) {
+            slot.reopen = false;
+        }
         let opened = call(shared, generation, true, || (shared.opener)());
         let Some(mut slot) = shared.own(generation) else { return };
         let error = match opened {
             Ok(mut camera) => {
+                shared.inspector.lock().unwrap_or_else(PoisonError::into_inner).opened();
                 slot.describe = camera.describe();
                 slot.trouble = None;
                 slot.last_frame = Instant::now();
@@ -352,10 +457,12 @@ fn run(shared: &Shared, generation: u64) {
             slot.ended = true;
             return;
         }
-        slot.report(CameraState::Lost { why: error.to_string() });
-        shared.changed.notify_all();
+        if !slot.reopen {
+            slot.failed(&error);
+            shared.changed.notify_all();
+        }
         let until = Instant::now() + backoff;
-        while !slot.stop && slot.generation == generation && Instant::now() < until {
+        while !slot.stop && slot.generation == generation && !slot.reopen && Instant::now() < until {
             slot = shared.wait(slot, until.saturating_duration_since(Instant::now()));
         }
         backoff = (backoff * 2).min(shared.limits.backoff_max);
@@ -366,8 +473,14 @@ fn run(shared: &Shared, generation: u64) {
 fn read(shared: &Shared, generation: u64, camera: &mut dyn Camera, frame: &mut Frame) -> (CameraError, u64) {
     let mut frames = 0;
     loop {
-        let result = call(shared, generation, false, || camera.next_frame(frame, CALL_TIMEOUT));
+        let mut result = call(shared, generation, false, || camera.next_frame(frame, CALL_TIMEOUT));
+        if result.is_ok() && frames >= shared.limits.warm_up {
+            result = shared.inspect(generation, camera, frame);
+        }
         let Some(mut slot) = shared.own(generation) else { return (CameraError::End, frames) };
+        if slot.reopen {
+            return (CameraError::Lost { camera: slot.describe.clone(), why: "it is opened anew".to_owned() }, frames);
+        }
         match result {
             Ok(()) if frames < shared.limits.warm_up => frames += 1,
             Ok(()) => {
@@ -376,14 +489,19 @@ fn read(shared: &Shared, generation: u64, camera: &mut dyn Camera, frame: &mut F
                 slot.fresh = true;
                 slot.last_frame = Instant::now();
                 slot.trouble = None;
+                slot.present = true;
                 if !matches!(slot.state, Some(CameraState::Opened { .. })) {
                     let describe = slot.describe.clone();
-                    slot.report(CameraState::Opened { describe });
+                    slot.report(CameraState::Opened { describe, identity: camera.identity().cloned() });
                 }
                 shared.changed.notify_all();
             }
             Err(error) if error.is_passing() && slot.last_frame.elapsed() < shared.limits.stuck => {
                 tracing::debug!(%error, "no frame");
+                if let CameraError::Odd { alarm: true, .. } = error {
+                    slot.report(CameraState::Suspect { why: error.to_string() });
+                    shared.changed.notify_all();
+                }
                 slot.trouble = Some(error.to_string());
             }
             Err(error) => return (error, frames),

@@ -2,6 +2,8 @@
 
 mod decode;
 mod error;
+mod identity;
+mod inspect;
 mod jpeg;
 mod live;
 mod modes;
@@ -14,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::CameraError;
+pub use identity::{CameraIdentity, Described, IdentityError, UsbDevice, describe_camera};
 pub use live::{CameraState, Capture, Limits, Newest, Opener};
 pub use replay::{Replay, open_replay};
 pub use spec::{CameraOptions, CameraSpec, Pace, PixelFormat, SpecError};
@@ -24,6 +27,17 @@ use crate::{Clock, Frame};
 pub trait Camera: Send {
     /// What it is and in which mode it runs, for logs and `check`: maker, device, size, format, rate.
     fn describe(&self) -> String;
+
+    /// Which camera it is, as far as the kernel tells.
+    fn identity(&self) -> Option<&CameraIdentity> {
+        None
+    }
+
+    /// Frames a second agreed with a camera's driver. What a camera brings is checked against that; a replay has none,
+    /// and may show the same picture as often as it likes.
+    fn agreed_fps(&self) -> Option<f64> {
+        None
+    }
 
     /// Fills `frame` with the next picture, reusing its buffer. Waits at most `timeout`, except for `nokhwa`, whose
     /// driver call knows no timeout: run it under [`Capture`].

@@ -12,9 +12,10 @@ use nokhwa::NokhwaError;
 use nokhwa::utils::{ApiBackend, CameraFormat, CameraIndex, FrameFormat, RequestedFormat, RequestedFormatType};
 
 use super::decode::{Layout, Wire, decode};
+use super::identity::Held;
 use super::modes::Mode;
 use super::v4l::negotiate;
-use super::{Camera, CameraError, CameraOptions};
+use super::{Camera, CameraError, CameraIdentity, CameraOptions};
 use crate::guarded::guarded;
 use crate::{Clock, Frame};
 
@@ -30,6 +31,7 @@ pub(crate) struct NokhwaCamera {
     /// In an `Option` so that its drop, which may panic, is guarded.
     camera: Option<nokhwa::Camera>,
     seq: u64,
+    held: Held,
 }
 
 impl NokhwaCamera {
@@ -40,16 +42,20 @@ impl NokhwaCamera {
     pub(crate) fn open(path: &Path, options: &CameraOptions, clock: Arc<dyn Clock>) -> Result<Self, CameraError> {
         let name = path.display().to_string();
         let index = device_index(path)?;
+        let node = PathBuf::from(format!("/dev/video{index}"));
+        let held = Held::open(&node, options.identity.as_ref())?;
         let opened = guarded(|| {
             let advice = format!("ask for `auto`, or open it as v4l:{name}, which also reads grey");
-            let (device, mode, layout) = negotiate(path, options, &USABLE, &advice)?;
+            let (device, mode, layout) = negotiate(&node, &held, options, &USABLE, &advice)?;
             drop(device);
             let camera = start(&name, index, mode)?;
+            // nokhwa shows nobody its file. While the device is held, its node stays that device's.
+            held.insist_on(std::fs::metadata(&node))?;
             Ok((camera, mode, layout))
         });
         let (camera, mode, layout) =
             opened.unwrap_or_else(|why| Err(CameraError::Lost { camera: name.clone(), why }))?;
-        Ok(Self { name, mode, layout, clock, camera: Some(camera), seq: 0 })
+        Ok(Self { name, mode, layout, clock, camera: Some(camera), seq: 0, held })
     }
 }
 
@@ -99,10 +105,21 @@ impl Camera for NokhwaCamera {
         format!("nokhwa:{} {}", self.name, self.mode)
     }
 
+    fn identity(&self) -> Option<&CameraIdentity> {
+        self.held.identity()
+    }
+
+    fn agreed_fps(&self) -> Option<f64> {
+        Some(self.mode.fps)
+    }
+
     /// Ignores `timeout`: nokhwa waits for as long as the driver does.
     fn next_frame(&mut self, frame: &mut Frame, _timeout: Duration) -> Result<(), CameraError> {
         frame.clear();
-        let lost = |why: String| CameraError::Lost { camera: self.name.clone(), why };
+        let lost = |why: String| match self.held.is_gone() {
+            true => CameraError::Unplugged { camera: self.name.clone() },
+            false => CameraError::Lost { camera: self.name.clone(), why },
+        };
         let camera = self.camera.as_mut().ok_or_else(|| lost("its stream is closed".to_owned()))?;
         let data = camera.frame_raw().map_err(|error| lost(error.to_string()))?;
         frame.at_ms = self.clock.mono_ms();

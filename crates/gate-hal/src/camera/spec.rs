@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::CameraIdentity;
+
 /// Which camera to open: `nokhwa:0`, `nokhwa:/dev/video0`, `v4l:/dev/video0` or `replay:PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CameraSpec {
@@ -170,6 +172,8 @@ pub struct CameraOptions {
     pub replay_fps: f64,
     /// A live camera without a frame for this long is lost, and is opened anew.
     pub stall: Duration,
+    /// The only live camera that may be opened; `None` = any.
+    pub identity: Option<CameraIdentity>,
 }
 
 impl Default for CameraOptions {
@@ -184,6 +188,7 @@ impl Default for CameraOptions {
             replay_loop: false,
             replay_fps: 10.0,
             stall: Duration::from_secs(2),
+            identity: None,
         }
     }
 }

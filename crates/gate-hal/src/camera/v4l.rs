@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use v4l::buffer::{Flags, Type};
+use v4l::buffer::{Flags, Metadata, Type};
 use v4l::io::traits::CaptureStream;
 use v4l::prelude::{Device, MmapStream};
 use v4l::video::Capture as _;
@@ -13,8 +13,9 @@ use v4l::video::capture::Parameters;
 use v4l::{Format, FourCC};
 
 use super::decode::{Layout, Wire, decode};
+use super::identity::Held;
 use super::modes::{Mode, choose, modes, nothing_fits};
-use super::{Camera, CameraError, CameraOptions};
+use super::{Camera, CameraError, CameraIdentity, CameraOptions};
 use crate::guarded::guarded;
 use crate::{Clock, Frame};
 
@@ -28,6 +29,7 @@ pub(crate) struct V4lCamera {
     stream: Option<MmapStream<'static>>,
     buffers: Buffers,
     _device: Device,
+    held: Held,
 }
 
 /// Whose the stream's buffers are. `MmapStream::next` always queues its last buffer and then waits; after a wait without
@@ -42,12 +44,13 @@ enum Buffers {
     AllQueued,
 }
 
-/// Opens the device and agrees with its driver on the mode nearest to the asked one.
+/// Opens the device that is held at `path` and agrees with its driver on the mode nearest to the asked one.
 ///
 /// # Errors
 /// As [`super::open`].
 pub(crate) fn negotiate(
     path: &Path,
+    held: &Held,
     options: &CameraOptions,
     usable: &[Wire],
     advice: &str,
@@ -55,6 +58,7 @@ pub(crate) fn negotiate(
     let name = path.display().to_string();
     let failed = |error: io::Error| CameraError::from_device(&name, &error);
     let device = Device::with_path(path).map_err(failed)?;
+    held.insist_on(std::fs::metadata(format!("/proc/self/fd/{}", device.handle().fd())))?;
     let modes = modes(&device, options).map_err(|error| match error.raw_os_error() {
         // Nodes of decoders, of metadata and of multi-planar or raw sensors answer like this.
         Some(libc::ENOTTY | libc::EINVAL) => nothing_fits(&name, &[], options, NOT_A_CAMERA),
@@ -87,16 +91,17 @@ impl V4lCamera {
     /// As [`super::open`].
     pub(crate) fn open(path: &Path, options: &CameraOptions, clock: Arc<dyn Clock>) -> Result<Self, CameraError> {
         let name = path.display().to_string();
+        let held = Held::open(path, options.identity.as_ref())?;
         let opened = guarded(|| {
             let advice = "ask for a format it has, or for `auto`";
-            let (device, mode, layout) = negotiate(path, options, &Wire::ALL, advice)?;
+            let (device, mode, layout) = negotiate(path, &held, options, &Wire::ALL, advice)?;
             let stream = MmapStream::with_buffers(&device, Type::VideoCapture, 4)
                 .map_err(|error| CameraError::from_device(&name, &error))?;
             Ok((device, mode, layout, stream))
         });
         let (device, mode, layout, stream) =
             opened.unwrap_or_else(|why| Err(CameraError::Lost { camera: name.clone(), why }))?;
-        Ok(Self { name, mode, layout, clock, stream: Some(stream), buffers: Buffers::Idle, _device: device })
+        Ok(Self { name, mode, layout, clock, stream: Some(stream), buffers: Buffers::Idle, _device: device, held })
     }
 
     /// Waits until `next` has a frame at once.
@@ -119,6 +124,9 @@ impl V4lCamera {
     }
 
     fn error(&self, error: &io::Error, waited: Duration) -> CameraError {
+        if error.raw_os_error() == Some(libc::ENODEV) || self.held.is_gone() {
+            return CameraError::Unplugged { camera: self.name.clone() };
+        }
         match error.kind() {
             // Interrupted: a signal came while waiting.
             io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => {
@@ -134,6 +142,14 @@ impl Camera for V4lCamera {
         format!("v4l:{} {}", self.name, self.mode)
     }
 
+    fn identity(&self) -> Option<&CameraIdentity> {
+        self.held.identity()
+    }
+
+    fn agreed_fps(&self) -> Option<f64> {
+        Some(self.mode.fps)
+    }
+
     fn next_frame(&mut self, frame: &mut Frame, timeout: Duration) -> Result<(), CameraError> {
         frame.clear();
         self.wait(timeout).map_err(|error| self.error(&error, timeout))?;
@@ -145,6 +161,7 @@ impl Camera for V4lCamera {
             Ok((data, meta)) => {
                 frame.at_ms = self.clock.mono_ms();
                 frame.seq = u64::from(meta.sequence);
+                frame.taken_us = taken_us(meta);
                 // Some drivers leave `bytesused` at 0 for formats of a fixed size.
                 let used = if meta.bytesused == 0 { data.len() } else { data.len().min(meta.bytesused as usize) };
                 decode(&self.layout, &data[..used], frame)
@@ -160,6 +177,14 @@ impl Camera for V4lCamera {
             CameraError::Decode { camera: self.name.clone(), why }
         })
     }
+}
+
+/// When the driver says a frame was taken, microseconds of the machine's steady clock.
+fn taken_us(meta: &Metadata) -> Option<u64> {
+    let at = u64::try_from(meta.timestamp.sec).ok()?.checked_mul(1_000_000)?;
+    let at = at.checked_add(u64::try_from(meta.timestamp.usec).ok()?)?;
+    let is_steady = meta.flags & Flags::TIMESTAMP_MASK == Flags::TIMESTAMP_MONOTONIC;
+    (is_steady && at > 0).then_some(at)
 }
 
 impl Drop for V4lCamera {
