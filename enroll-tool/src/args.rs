@@ -116,6 +116,14 @@ pub enum Command {
     /// Put a backup of the store back, or accept older files that lie there already
     #[command(long_about = RESTORE_ABOUT, after_help = RESTORE_HELP)]
     Restore(Restore),
+    /// Show the clock by which admissions end, or take it at its word
+    #[command(
+        long_about = "Show the clock by which admissions end, and the newest moments that have passed for sure: when the \
+                      program was made, when the store was last changed, what the gate has noted. While the clock shows \
+                      an earlier time, nobody whose admission ends is let in. Exit code 1 then.",
+        after_help = "Example:\n  enroll-tool clock\n  enroll-tool clock --accept     the clock is right, and was wrong (ahead) before"
+    )]
+    Clock(Clock),
     /// Write man pages and shell completions, for the package
     #[command(hide = true)]
     Manual(gate_manual::ManualArgs),
@@ -178,11 +186,11 @@ pub struct Add {
     /// How long the person has in front of the camera
     #[arg(long, value_name = "SECONDS", default_value_t = 30, requires = "camera", value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub timeout: u32,
-    /// Admit from then on: 2026-01-31 (start of that day, local time) or 2026-01-31T08:00:00Z
-    #[arg(long, value_name = "WHEN", value_parser = When::from, conflicts_with = "more")]
+    /// Admit from then on: 2026-01-31 (start of that day, in [enrol] time_zone or the system's) or 2026-01-31T08:00:00Z
+    #[arg(long, value_name = "WHEN", value_parser = When::parse, conflicts_with = "more")]
     pub valid_from: Option<When>,
-    /// Admit until then: 2026-12-31 (end of that day, local time) or 2026-12-31T17:00:00Z
-    #[arg(long, value_name = "WHEN", value_parser = When::until, conflicts_with = "more")]
+    /// Admit until then: 2026-12-31 (end of that day, in [enrol] time_zone or the system's) or 2026-12-31T17:00:00Z
+    #[arg(long, value_name = "WHEN", value_parser = When::parse, conflicts_with = "more")]
     pub valid_until: Option<When>,
     /// Enrol somebody who looks like a person who is enrolled already: twins
     #[arg(long)]
@@ -225,10 +233,10 @@ pub struct Set {
     #[arg(long)]
     pub name: Option<String>,
     /// Admit from then on: 2026-01-31, 2026-01-31T08:00:00Z, or none
-    #[arg(long, value_name = "WHEN", value_parser = When::from)]
+    #[arg(long, value_name = "WHEN", value_parser = When::parse)]
     pub valid_from: Option<When>,
     /// Admit until then: 2026-12-31 (end of that day), 2026-12-31T17:00:00Z, or none
-    #[arg(long, value_name = "WHEN", value_parser = When::until)]
+    #[arg(long, value_name = "WHEN", value_parser = When::parse)]
     pub valid_until: Option<When>,
 }
 
@@ -253,6 +261,17 @@ pub struct Restore {
     pub accept: bool,
     /// Do not ask
     #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// The clock.
+#[derive(Debug, Args)]
+pub struct Clock {
+    /// The clock is right: forget later times, which were noted while it was ahead
+    #[arg(long)]
+    pub accept: bool,
+    /// Do not ask
+    #[arg(long, short, requires = "accept")]
     pub yes: bool,
 }
 

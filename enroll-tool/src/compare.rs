@@ -1,16 +1,16 @@
 //! Asking: who is this (1:N), is this that person (1:1), are these the same.
 
 use crate::args::{Compare, Identify, Verify};
+use crate::clock;
 use crate::desk::{Desk, count};
 use crate::face::{self, QualityJson, tenths};
 use crate::inputs;
 use crate::known::Known;
 use crate::refusal::{Exit, Refusal};
-use crate::when;
 use anyhow::{Result, anyhow};
 use gate_core::policy::QualityPolicy;
 use gate_site::Members;
-use gate_store::Store;
+use gate_store::{Person, Store};
 use gate_vision::Vision;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -56,7 +56,7 @@ pub fn identify(desk: &Desk, args: &Identify) -> Result<Exit> {
     let encoder = vision.encoder().card();
     let members = desk.site.members(&store, encoder, &desk.site.comparer(encoder)?)?;
     tracing::info!("{}", members.tau().explain());
-    let describe = if desk.json { HashMap::new() } else { descriptions(&store)? };
+    let describe = if desk.json { HashMap::new() } else { descriptions(desk, &store)? };
     let mut exit = Exit::Done;
     for path in &args.photos {
         match look(desk, &mut vision, &members, path) {
@@ -111,13 +111,13 @@ fn gate_quality(desk: &Desk) -> QualityPolicy {
 }
 
 /// Everybody by id: name, and why the gate would refuse them all the same.
-fn descriptions(store: &Store) -> Result<HashMap<String, String>> {
-    let now_ms = when::now_ms();
-    let describe = |access, name| match when::standing(&access, now_ms) {
-        standing if access.refusal(now_ms).is_some() => format!("{name} - {standing}: the gate refuses"),
-        _ => name,
+fn descriptions(desk: &Desk, store: &Store) -> Result<HashMap<String, String>> {
+    let (clock, zone) = (clock::now(desk, store), desk.zone());
+    let describe = |person: &Person| match zone.standing(&person.admission, clock) {
+        standing if person.access.refusal(clock).is_some() => format!("{} - {standing}: the gate refuses", person.name),
+        _ => person.name.clone(),
     };
-    Ok(store.people()?.into_iter().map(|person| (person.id, describe(person.access, person.name))).collect())
+    Ok(store.people()?.into_iter().map(|person| (person.id.clone(), describe(&person))).collect())
 }
 
 fn seen_text(seen: &Seen, describe: &HashMap<String, String>) -> String {
@@ -172,8 +172,9 @@ pub fn verify(desk: &Desk, args: &Verify) -> Result<Exit> {
     let verdict = if matched { "match" } else { "NO match" };
     let mut text =
         format!("{verdict}: {} with {} ({})   d2 {d2:.3}, tau {tau:.3}", args.photo.display(), person.id, person.name);
-    if person.access.refusal(when::now_ms()).is_some() {
-        text.push_str(&format!("\n{}: the gate refuses", when::standing(&person.access, when::now_ms())));
+    let clock = clock::now(desk, &store);
+    if person.access.refusal(clock).is_some() {
+        text.push_str(&format!("\n{}: the gate refuses", desk.zone().standing(&person.admission, clock)));
     }
     desk.answer(&text, &Verified { person: &args.id, matched, d2, tau })?;
     Ok(if matched { Exit::Done } else { Exit::NoMatch })

@@ -1,6 +1,7 @@
 //! What every command needs: the site, its store, and a way to answer.
 
 use crate::refusal::refuse;
+use crate::when::Zone;
 use anyhow::Result;
 use gate_site::Site;
 use gate_store::Store;
@@ -41,6 +42,12 @@ impl Desk {
     /// When there is none, or it cannot be opened.
     pub fn store_to_read(&self) -> Result<Store> {
         Ok(self.site.open_store_to_look()?)
+    }
+
+    /// The time zone in which days are meant.
+    #[must_use]
+    pub fn zone(&self) -> Zone {
+        Zone::of_site(&self.site)
     }
 
     /// The configured encoder's card.

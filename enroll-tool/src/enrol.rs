@@ -2,21 +2,21 @@
 
 use crate::args::Add;
 use crate::camera;
+use crate::clock;
 use crate::desk::{Desk, count};
 use crate::face::{self, QualityJson};
 use crate::inputs;
 use crate::known::Known;
 use crate::refusal::{Exit, refuse, refuse_face};
-use crate::when::{self, When};
+use crate::when::{When, Zone};
 use anyhow::Result;
-use gate_core::person::Access;
 use gate_core::picture::Rgb;
 use gate_core::policy::QualityPolicy;
 use gate_core::quality::Quality;
 use gate_core::reason::Reason;
 use gate_hal::CameraSpec;
 use gate_site::Site;
-use gate_store::{MAX_REFERENCES, NewPerson, NewReference, Store, StoreError};
+use gate_store::{Admission, MAX_REFERENCES, NewPerson, NewReference, Store, StoreError};
 use gate_vision::{Comparer, Portrait, Vision};
 use serde::Serialize;
 use std::path::Path;
@@ -205,17 +205,19 @@ impl Enroller {
 ///
 /// # Errors
 /// When it would end before it begins.
-pub fn access(before: Access, from: Option<When>, until: Option<When>) -> Result<Access> {
-    let after = Access {
+pub fn admission(zone: &Zone, before: &Admission, from: Option<When>, until: Option<When>) -> Result<Admission> {
+    let after = Admission {
         suspended: before.suspended,
-        valid_from_ms: from.map_or(before.valid_from_ms, When::ms),
-        valid_until_ms: until.map_or(before.valid_until_ms, When::ms),
+        from: from.map_or_else(|| Ok(before.from.clone()), |from| from.begins(zone))?,
+        until: until.map_or_else(|| Ok(before.until.clone()), |until| until.ends(zone))?,
     };
-    match (after.valid_from_ms, after.valid_until_ms) {
-        (Some(from), Some(until)) if from >= until => Err(refuse(format!(
+    let access = after.access();
+    let never = access.valid_from_ms.zip(access.valid_until_ms).is_some_and(|(from, until)| from >= until);
+    match (&after.from, &after.until) {
+        (Some(from), Some(until)) if never => Err(refuse(format!(
             "the admission would end ({}) before it begins ({}): correct --valid-from or --valid-until",
-            when::last_day(until),
-            when::first_day(from)
+            zone.last_day(until),
+            zone.first_day(from)
         ))),
         _ => Ok(after),
     }
@@ -235,10 +237,11 @@ struct Added<'a> {
 /// # Errors
 /// A refusal with advice, or a fault. Nothing is stored then.
 pub fn add(desk: &Desk, add: &Add) -> Result<Exit> {
-    let access = access(Access::default(), add.valid_from, add.valid_until)?;
+    let zone = desk.zone();
+    let admission = admission(&zone, Admission::ALWAYS, add.valid_from, add.valid_until)?;
     inputs::hold(desk, &add.photos)?;
     let mut store = desk.store()?;
-    let before = references_before(&store, add, access)?;
+    let before = references_before(&store, add, &admission)?;
     let mut enroller = Enroller::new(desk, &store, add.keep_picture, add.allow_duplicate)?;
     let taken = take(desk, add, &mut enroller)?;
     let planned = enroller.known() + taken.len();
@@ -256,13 +259,13 @@ pub fn add(desk: &Desk, add: &Add) -> Result<Exit> {
             store.add_reference(&add.id, reference)?;
         }
     } else {
-        store.add_person(&new_person(add, access), &references)?;
+        store.add_person(&new_person(add, &admission), &references)?;
     }
     let total = before + taken.len();
     let quality = taken.iter().map(|reference| QualityJson::new(&reference.quality, enroller.policy())).collect();
     let text = match &add.name {
         Some(name) => {
-            let standing = when::standing(&access, when::now_ms());
+            let standing = zone.standing(&admission, clock::now(desk, &store));
             format!("enrolled {} ({name}) with {}; {standing}", add.id, count(total, "reference", "references"))
         }
         None => format!("{} now has {}", add.id, count(total, "reference", "references")),
@@ -271,12 +274,12 @@ pub fn add(desk: &Desk, add: &Add) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn new_person(add: &Add, access: Access) -> NewPerson<'_> {
-    NewPerson { id: &add.id, name: add.name.as_deref().unwrap_or_default(), access }
+fn new_person<'a>(add: &'a Add, admission: &'a Admission) -> NewPerson<'a> {
+    NewPerson { id: &add.id, name: add.name.as_deref().unwrap_or_default(), admission }
 }
 
 /// How many references the person has. Refuses, before anything costly, what the store would refuse after it.
-fn references_before(store: &Store, add: &Add, access: Access) -> Result<usize> {
+fn references_before(store: &Store, add: &Add, admission: &Admission) -> Result<usize> {
     let room = |have: usize| match have + add.photos.len().max(1) {
         total if total > MAX_REFERENCES => Err(StoreError::TooManyReferences { id: add.id.clone() }),
         _ => Ok(have),
@@ -284,7 +287,7 @@ fn references_before(store: &Store, add: &Add, access: Access) -> Result<usize> 
     if add.more {
         return Ok(room(store.person(&add.id)?.references.len())?);
     }
-    new_person(add, access).check()?;
+    new_person(add, admission).check()?;
     match store.person(&add.id) {
         Err(StoreError::UnknownPerson { .. }) => Ok(room(0)?),
         Err(error) => Err(error.into()),

@@ -32,7 +32,7 @@ struct Outcome {
 /// # Errors
 /// A refusal when the source is neither; a fault. What was stored until then stays.
 pub fn import(desk: &Desk, args: &Import) -> Result<Exit> {
-    let list = import_list::read(&args.source)?;
+    let list = import_list::read(&args.source, &desk.zone())?;
     let mut report = args.report.as_deref().map(Report::create).transpose()?;
     inputs::hold(desk, list.people.iter().flat_map(|planned| &planned.photos))?;
     let mut store = desk.store()?;
@@ -171,7 +171,7 @@ impl Run<'_> {
 }
 
 fn new_person(planned: &Planned) -> NewPerson<'_> {
-    NewPerson { id: &planned.id, name: &planned.name, access: planned.access }
+    NewPerson { id: &planned.id, name: &planned.name, admission: &planned.admission }
 }
 
 fn tell(outcome: &mut Outcome, report: &mut Option<Report>, refused: Refused) -> Result<()> {

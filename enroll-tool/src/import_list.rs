@@ -3,13 +3,13 @@
 //! One line or one file that makes no sense is refused by itself; the others go on.
 
 use crate::desk::plain_file;
-use crate::enrol::access;
+use crate::enrol::admission;
 use crate::refusal::{Refusal, refuse};
-use crate::when::When;
+use crate::when::{When, Zone};
 use anyhow::Result;
 use csv::{ByteRecord, ReaderBuilder, Trim};
-use gate_core::person::Access;
 use gate_core::reason::Reason;
+use gate_store::Admission;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::fs;
@@ -29,7 +29,7 @@ pub struct Planned {
     /// The name.
     pub name: String,
     /// Whether and when they may come in.
-    pub access: Access,
+    pub admission: Admission,
     /// Pictures; each becomes a reference.
     pub photos: Vec<PathBuf>,
 }
@@ -71,8 +71,8 @@ pub struct List {
 ///
 /// # Errors
 /// A refusal when it names nobody at all, or is neither.
-pub fn read(source: &Path) -> Result<List> {
-    let list = if source.is_dir() { read_folder(source)? } else { read_csv(source)? };
+pub fn read(source: &Path, zone: &Zone) -> Result<List> {
+    let list = if source.is_dir() { read_folder(source)? } else { read_csv(source, zone)? };
     if list.people.is_empty() && list.refused.is_empty() {
         let advice = "names nobody: see `enroll-tool import --help` for what it must hold";
         return Err(refuse(format!("{} {advice}", source.display())));
@@ -89,7 +89,7 @@ impl List {
             return Ok(());
         };
         let person = &mut self.people[*place];
-        if person.name != planned.name || person.access != planned.access {
+        if person.name != planned.name || person.admission != planned.admission {
             return Err(format!("the id `{}` stands above with another name or validity", planned.id));
         }
         person.photos.extend(planned.photos);
@@ -111,7 +111,7 @@ fn read_folder(folder: &Path) -> Result<List> {
             list.refused.push(refused(&path, "an empty folder: put a picture of the person in it"));
             continue;
         }
-        if let Err(why) = list.add(Planned { name: id.clone(), id, access: Access::default(), photos }) {
+        if let Err(why) = list.add(Planned { name: id.clone(), id, admission: Admission::default(), photos }) {
             list.refused.push(refused(&path, &why));
         }
     }
@@ -138,7 +138,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn read_csv(file: &Path) -> Result<List> {
+fn read_csv(file: &Path, zone: &Zone) -> Result<List> {
     plain_file(file)?;
     let fault = |why: String| refuse(format!("{}: {why}", file.display()));
     if fs::metadata(file).is_ok_and(|meta| meta.len() > CSV_MAX_BYTES) {
@@ -156,7 +156,7 @@ fn read_csv(file: &Path) -> Result<List> {
     let mut record = ByteRecord::new();
     while reader.read_byte_record(&mut record).map_err(|error| fault(error.to_string()))? {
         let line = record.position().map_or(0, |position| line_of(bytes, position));
-        if let Err(advice) = columns.planned(&record, folder).and_then(|planned| list.add(planned)) {
+        if let Err(advice) = columns.planned(&record, folder, zone).and_then(|planned| list.add(planned)) {
             let id = columns.text(&record, 0).ok().filter(|id| !id.is_empty()).map(str::to_owned);
             list.refused.push(Refused { file: format!("{}:{line}", file.display()), id, reason: None, advice });
         }
@@ -201,31 +201,32 @@ impl Columns {
         std::str::from_utf8(cell).map_err(|_| format!("{} is not UTF-8: save the file as UTF-8", HEADINGS[heading]))
     }
 
-    fn planned(&self, record: &ByteRecord, folder: &Path) -> std::result::Result<Planned, String> {
+    fn planned(&self, record: &ByteRecord, folder: &Path, zone: &Zone) -> std::result::Result<Planned, String> {
         let needed = |heading| match self.text(record, heading)? {
             "" => Err(format!("no {} in this line", HEADINGS[heading])),
             text => Ok(text),
         };
-        let when = |heading, read: fn(&str) -> std::result::Result<When, String>| match self.text(record, heading)? {
+        let when = |heading| match self.text(record, heading)? {
             "" => Ok(None),
-            text => read(text).map(Some).map_err(|why| format!("{} {text:?}: {why}", HEADINGS[heading])),
+            text => When::parse(text).map(Some).map_err(|why| format!("{} {text:?}: {why}", HEADINGS[heading])),
         };
-        let (from, until) = (when(3, When::from)?, when(4, When::until)?);
-        let access = access(Access::default(), from, until).map_err(|error| error.to_string())?;
+        let (from, until) = (when(3)?, when(4)?);
+        let admission = admission(zone, Admission::ALWAYS, from, until).map_err(|error| error.to_string())?;
         let photos = vec![folder.join(needed(2)?)];
-        Ok(Planned { id: needed(0)?.to_owned(), name: needed(1)?.to_owned(), access, photos })
+        Ok(Planned { id: needed(0)?.to_owned(), name: needed(1)?.to_owned(), admission, photos })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gate_site::Site;
 
     fn csv(text: &[u8]) -> Result<List> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("people.csv");
         fs::write(&file, text).unwrap();
-        read(&file)
+        read(&file, &Zone::of_site(&Site::load(None, None).unwrap()))
     }
 
     #[test]
@@ -236,7 +237,7 @@ mod tests {
             .unwrap();
         let people: Vec<_> = list.people.iter().map(|p| (p.id.as_str(), p.name.as_str(), p.photos.len())).collect();
         assert_eq!(people, [("ana", "Ana", 2), ("zoe", "Zoë", 1)]);
-        assert!(list.people[0].access.valid_until_ms.is_some() && list.people[1].access == Access::default());
+        assert!(list.people[0].admission.until.is_some() && list.people[1].admission == Admission::default());
         let refused: Vec<_> = list.refused.iter().map(|r| (r.id.as_deref().unwrap(), r.advice.as_str())).collect();
         for ((id, advice), (want_id, part)) in refused.iter().zip([
             ("bob", "no photo"),

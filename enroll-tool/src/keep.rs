@@ -1,5 +1,6 @@
 //! The store itself: making it, and examining it.
 
+use crate::clock::ClockJson;
 use crate::desk::{Desk, columns, count};
 use crate::refusal::Exit;
 use anyhow::{Context, Result};
@@ -84,6 +85,7 @@ struct Checked<'a> {
     /// Why the rows are not those of the present, and whom that concerns.
     rolled_back: Option<&'a str>,
     structure: &'a [String],
+    clock: &'a ClockJson,
 }
 
 /// Examines the store.
@@ -91,7 +93,9 @@ struct Checked<'a> {
 /// # Errors
 /// When it cannot be opened. Damage is told, with exit code 3.
 pub fn check(desk: &Desk) -> Result<Exit> {
-    let report = desk.store_to_read()?.check()?;
+    let store = desk.store_to_read()?;
+    let report = store.check()?;
+    let clock = ClockJson::read(&desk.site.known_times(Some(&store)));
     let foreign = desk.encoder_card().ok().map(|card| {
         let own = card.encoder_sha256();
         let others = report.encoders.iter().filter(|encoder| encoder.encoder_sha256 != own);
@@ -107,17 +111,19 @@ pub fn check(desk: &Desk) -> Result<Exit> {
         erased: &report.erased,
         rolled_back: report.rolled_back.as_deref(),
         structure: &report.structure,
+        clock: &clock,
     };
-    desk.answer(&check_text(desk.site.store_dir(), &report, foreign), &json)?;
-    Ok(if report.is_sound() { Exit::Done } else { Exit::Fault })
+    desk.answer(&check_text(desk.site.store_dir(), &report, foreign, &clock), &json)?;
+    Ok(if report.is_sound() && !clock.behind { Exit::Done } else { Exit::Fault })
 }
 
-fn check_text(dir: &Path, report: &CheckReport, foreign: Option<usize>) -> String {
+fn check_text(dir: &Path, report: &CheckReport, foreign: Option<usize>, clock: &ClockJson) -> String {
     let mut rows = vec![
         vec!["store".to_owned(), dir.display().to_string()],
         vec!["people".to_owned(), report.people.to_string()],
         vec!["references".to_owned(), report.references.to_string()],
         vec!["pictures".to_owned(), report.pictures.to_string()],
+        vec!["clock".to_owned(), clock.text()],
     ];
     if let Some(foreign) = foreign.filter(|foreign| *foreign > 0) {
         let what = count(foreign, "reference", "references");

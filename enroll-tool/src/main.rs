@@ -4,13 +4,14 @@
 //!  args ──> Desk (site, store, answer) ──> a command ──> exit code
 //!             add, import   pictures ──> one good face each ──> checked against everybody ──> stored, last of all
 //!             identify, verify, compare   pictures ──> encoded ──> compared
-//!             list, show, set, suspend, resume, remove, init, check, restore   the store
+//!             list, show, set, suspend, resume, remove, init, check, restore, clock   the store
 //! ```
 //! Answers go to standard output (JSON with `--json`), everything else to standard error.
 #![forbid(unsafe_code)]
 
 mod args;
 mod camera;
+mod clock;
 mod compare;
 mod desk;
 mod enrol;
@@ -86,6 +87,7 @@ fn run(cli: &Cli) -> Result<Exit> {
         Command::Compare(args) => compare::compare(&desk, args),
         Command::Check => keep::check(&desk),
         Command::Restore(args) => restore::restore(&desk, args),
+        Command::Clock(args) => clock::clock(&desk, args),
         Command::Manual(manual) => {
             gate_manual::write(Cli::command(), &manual.folder)?;
             Ok(Exit::Done)

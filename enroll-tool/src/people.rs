@@ -1,13 +1,15 @@
 //! Looking after people: list, show, set, suspend, resume, remove.
 
 use crate::args::{Remove, Set};
+use crate::clock;
 use crate::desk::{Desk, columns, count};
-use crate::enrol::access;
+use crate::enrol::admission;
 use crate::refusal::{Exit, refuse};
 use crate::when;
 use anyhow::Result;
+use gate_core::clock::WallClock;
 use gate_core::reason::Reason;
-use gate_store::{Person, Store, StoreError};
+use gate_store::{Admission, Day, Edge, Person, Store, StoreError};
 use serde::Serialize;
 use std::io::{BufRead, IsTerminal};
 
@@ -19,6 +21,11 @@ struct PersonJson {
     suspended: bool,
     valid_from: Option<String>,
     valid_until: Option<String>,
+    /// The days, where days were written, and their time zones.
+    valid_from_day: Option<String>,
+    valid_from_zone: Option<String>,
+    valid_until_day: Option<String>,
+    valid_until_zone: Option<String>,
     /// Why the gate would refuse the person now.
     refusal: Option<Reason>,
     enrolled: String,
@@ -34,8 +41,11 @@ struct ReferenceJson {
 }
 
 impl PersonJson {
-    fn new(person: &Person) -> Self {
+    fn new(person: &Person, clock: WallClock) -> Self {
         let access = person.access;
+        let day = |edge: &Option<Edge>| edge.as_ref().and_then(|edge| edge.day.clone());
+        let (from, until) = (day(&person.admission.from), day(&person.admission.until));
+        let zone = |day: &Option<Day>| day.as_ref().map(|day| day.zone().to_owned());
         let references = person.references.iter().map(|reference| ReferenceJson {
             number: reference.number,
             encoder_sha256: reference.encoder_sha256.clone(),
@@ -48,7 +58,11 @@ impl PersonJson {
             suspended: access.suspended,
             valid_from: access.valid_from_ms.map(when::rfc3339),
             valid_until: access.valid_until_ms.map(when::rfc3339),
-            refusal: access.refusal(when::now_ms()),
+            valid_from_zone: zone(&from),
+            valid_from_day: from.map(|day| day.to_string()),
+            valid_until_zone: zone(&until),
+            valid_until_day: until.map(|day| day.to_string()),
+            refusal: access.refusal(clock),
             enrolled: when::rfc3339(person.created_ms),
             references: references.collect(),
         }
@@ -63,18 +77,18 @@ pub fn list(desk: &Desk) -> Result<Exit> {
     let store = desk.store_to_read()?;
     let people = store.people()?;
     warn_of_unreadable(&store)?;
-    let now_ms = when::now_ms();
+    let (clock, zone) = (clock::now(desk, &store), desk.zone());
     let mut rows = vec![["ID", "NAME", "REFERENCES", "ADMISSION"].map(str::to_owned).to_vec()];
     rows.extend(people.iter().map(|person| {
         let references = person.references.len().to_string();
-        vec![person.id.clone(), person.name.clone(), references, when::standing(&person.access, now_ms)]
+        vec![person.id.clone(), person.name.clone(), references, zone.standing(&person.admission, clock)]
     }));
     let text = if people.is_empty() {
         "nobody is enrolled: `enroll-tool add --id ID --name NAME PHOTO`".to_owned()
     } else {
         format!("{}{}", columns(&rows), count(people.len(), "person", "people"))
     };
-    desk.answer(&text, &people.iter().map(PersonJson::new).collect::<Vec<_>>())?;
+    desk.answer(&text, &people.iter().map(|person| PersonJson::new(person, clock)).collect::<Vec<_>>())?;
     Ok(Exit::Done)
 }
 
@@ -98,13 +112,15 @@ fn warn_of_unreadable(store: &Store) -> Result<()> {
 /// # Errors
 /// When nobody has the id, or the store cannot be read.
 pub fn show(desk: &Desk, id: &str) -> Result<Exit> {
-    let person = desk.store_to_read()?.person(id)?;
+    let store = desk.store_to_read()?;
+    let person = store.person(id)?;
+    let (clock, zone) = (clock::now(desk, &store), desk.zone());
     let card = desk.encoder_card().ok();
     let mut rows = vec![
         vec!["id".to_owned(), person.id.clone()],
         vec!["name".to_owned(), person.name.clone()],
-        vec!["admission".to_owned(), when::standing(&person.access, when::now_ms())],
-        vec!["enrolled".to_owned(), when::local(person.created_ms)],
+        vec!["admission".to_owned(), zone.standing(&person.admission, clock)],
+        vec!["enrolled".to_owned(), zone.local(person.created_ms)],
     ];
     for reference in &person.references {
         let encoder = match &card {
@@ -112,10 +128,10 @@ pub fn show(desk: &Desk, id: &str) -> Result<Exit> {
             _ => format!("another encoder ({:.12}): not compared", reference.encoder_sha256),
         };
         let picture = if reference.has_picture { ", picture kept" } else { "" };
-        let made = when::local(reference.created_ms);
+        let made = zone.local(reference.created_ms);
         rows.push(vec![format!("reference {}", reference.number), format!("{made}, {encoder}{picture}")]);
     }
-    desk.answer(&columns(&rows), &PersonJson::new(&person))?;
+    desk.answer(&columns(&rows), &PersonJson::new(&person, clock))?;
     Ok(Exit::Done)
 }
 
@@ -129,11 +145,11 @@ pub fn set(desk: &Desk, args: &Set) -> Result<Exit> {
     }
     let mut store = desk.store()?;
     let before = store.person(&args.id)?;
-    let after = access(before.access, args.valid_from, args.valid_until)?;
+    let after = admission(&desk.zone(), &before.admission, args.valid_from, args.valid_until)?;
     if let Some(name) = &args.name {
         store.rename(&args.id, name)?;
     }
-    if after != before.access {
+    if after != before.admission {
         store.set_access(&args.id, after)?;
     }
     tell(desk, &store, &args.id)
@@ -145,16 +161,17 @@ pub fn set(desk: &Desk, args: &Set) -> Result<Exit> {
 /// When nobody has the id, or the store fails.
 pub fn suspend(desk: &Desk, id: &str, suspended: bool) -> Result<Exit> {
     let mut store = desk.store()?;
-    let access = store.person(id)?.access;
-    store.set_access(id, gate_core::person::Access { suspended, ..access })?;
+    let admission = store.person(id)?.admission;
+    store.set_access(id, Admission { suspended, ..admission })?;
     tell(desk, &store, id)
 }
 
 /// How the person stands after a change.
 fn tell(desk: &Desk, store: &Store, id: &str) -> Result<Exit> {
     let person = store.person(id)?;
-    let standing = when::standing(&person.access, when::now_ms());
-    desk.answer(&format!("{} ({}): {standing}", person.id, person.name), &PersonJson::new(&person))?;
+    let clock = clock::now(desk, store);
+    let standing = desk.zone().standing(&person.admission, clock);
+    desk.answer(&format!("{} ({}): {standing}", person.id, person.name), &PersonJson::new(&person, clock))?;
     Ok(Exit::Done)
 }
 
@@ -178,7 +195,10 @@ pub fn remove(desk: &Desk, args: &Remove) -> Result<Exit> {
         Err(error) => return Err(error.into()),
     };
     if !args.yes {
-        confirm(&who)?;
+        confirm(
+            &format!("Erase {who} for good, with all references and pictures? [y/N] "),
+            &format!("{who} was not erased"),
+        )?;
     }
     let warning = match store.remove(&args.id) {
         Ok(()) => None,
@@ -192,16 +212,20 @@ pub fn remove(desk: &Desk, args: &Remove) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn confirm(who: &str) -> Result<()> {
+/// Asks whoever sits at the terminal.
+///
+/// # Errors
+/// The refusal, which begins with `otherwise`, unless the answer is yes.
+pub fn confirm(question: &str, otherwise: &str) -> Result<()> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
-        return Err(refuse(format!("{who} was not erased: there is nobody to ask; say --yes")));
+        return Err(refuse(format!("{otherwise}: there is nobody to ask; say --yes")));
     }
-    eprint!("Erase {who} for good, with all references and pictures? [y/N] ");
+    eprint!("{question}");
     let mut line = String::new();
     stdin.lock().read_line(&mut line)?;
     if ["y", "yes"].contains(&line.trim().to_ascii_lowercase().as_str()) {
         return Ok(());
     }
-    Err(refuse(format!("{who} was not erased")))
+    Err(refuse(otherwise))
 }

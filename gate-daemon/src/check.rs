@@ -2,11 +2,14 @@
 //!
 //! Beside a running gate it touches nothing that the gate uses: its line is not opened, and a camera that is busy is in use.
 
+use crate::events::rfc3339;
 use crate::noted;
 use crate::walk::{Found, next};
 use anyhow::{Context, Result, bail};
 use gate_config::{FpirUnmet, LivenessMode};
-use gate_hal::{CameraSpec, Clock, Frame, OutputSpec, SystemClock, board, describe_camera, open, open_output};
+use gate_hal::{
+    CameraSpec, Clock, Frame, OutputSpec, SystemClock, board, describe_camera, is_synchronised, open, open_output,
+};
 use gate_site::Site;
 use gate_vision::Vision;
 use serde_json::json;
@@ -108,6 +111,7 @@ fn check_site(site: &Site, running: Option<&(u32, OutputSpec)>, people: &mut Opt
         Err(_) => Err(anyhow::anyhow!("not tried, since the networks could not be loaded")),
     };
     let store = check_store(site, vision.as_ref().ok(), people);
+    let clock = check_clock(site);
     let camera = check_camera(site).or_else(|e| match running {
         Some((pid, _)) if is_busy(&e) => {
             Ok(format!("{}, in use by the running gate (process {pid})", site.config.camera.source))
@@ -119,6 +123,7 @@ fn check_site(site: &Site, running: Option<&(u32, OutputSpec)>, people: &mut Opt
         Finding { what: "models", outcome: models },
         Finding { what: "liveness", outcome: liveness },
         Finding { what: "store", outcome: store },
+        Finding { what: "clock", outcome: clock },
         Finding { what: "camera", outcome: camera },
         Finding { what: "relay", outcome: check_relay(site, running) },
     ]
@@ -190,6 +195,29 @@ fn check_store(site: &Site, vision: Option<&Vision>, people: &mut Option<usize>)
         }
     }
     Ok(found)
+}
+
+/// Whether the clock, by which admissions end, can be right.
+fn check_clock(site: &Site) -> Result<String> {
+    let known = site.known_times(site.open_store_read_only().ok().as_ref());
+    let clock = known.check(SystemClock::new().wall_ms());
+    let now = rfc3339(clock.wall_ms);
+    if let Some((known_ms, how)) = known.newest().filter(|_| clock.is_behind()) {
+        bail!(
+            "{now} is {} s before {}, when {how}: nobody whose admission ends is let in. Set the clock (`timedatectl`). If \
+             it is right and was wrong before: `enroll-tool clock --accept`",
+            clock.behind_ms() / 1_000,
+            rfc3339(known_ms)
+        );
+    }
+    Ok(match is_synchronised() {
+        Some(true) => format!("{now}, synchronised"),
+        Some(false) => format!(
+            "{now}, NOT synchronised: no time source disciplines it, and admissions end by it; see `timedatectl \
+             timesync-status`, or give the board a clock battery"
+        ),
+        None => format!("{now}; the kernel does not say whether a time source disciplines it"),
+    })
 }
 
 fn check_camera(site: &Site) -> Result<String> {

@@ -63,6 +63,13 @@ pub enum Record<'a> {
         /// What it is, or why it was lost.
         detail: &'a str,
     },
+    /// The wall clock: set, behind, or no longer so.
+    Clock {
+        /// `stepped`, `behind`, `right` or `accepted`.
+        state: &'static str,
+        /// By how much it was set, or what it is behind.
+        detail: &'a str,
+    },
     /// The configuration was reread.
     Config {
         /// `loaded`, or `kept` where the new one cannot be used.

@@ -7,6 +7,7 @@ mod allocations;
 mod bench;
 mod camera_watch;
 mod check;
+mod clock;
 mod demo;
 mod devices;
 mod event_writer;

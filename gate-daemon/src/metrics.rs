@@ -4,6 +4,7 @@
 //!  loop ──adds to atomics, never waits──▶ Metrics ◀──reads, writes OpenMetrics text── scrape.rs, a thread of its own
 //! ```
 
+use crate::clock;
 use crate::event_writer::LogHealth;
 use crate::gate::Timings;
 use gate_core::alarm::Alarm;
@@ -75,6 +76,9 @@ pub struct Metrics {
     people_confirmed_ms: AtomicU64,
     watchdog_feeds: AtomicU64,
     config_kept: AtomicBool,
+    clock_behind: AtomicBool,
+    clock_unsynchronised: AtomicBool,
+    clock_steps: AtomicU64,
     /// Milliseconds from `began`.
     last_frame_ms: AtomicU64,
 }
@@ -104,6 +108,9 @@ impl Metrics {
             people_confirmed_ms: AtomicU64::default(),
             watchdog_feeds: AtomicU64::default(),
             config_kept: AtomicBool::default(),
+            clock_behind: AtomicBool::default(),
+            clock_unsynchronised: AtomicBool::default(),
+            clock_steps: AtomicU64::default(),
             last_frame_ms: AtomicU64::default(),
         }
     }
@@ -187,6 +194,17 @@ impl Metrics {
         self.config_kept.store(kept, Relaxed);
     }
 
+    /// How the wall clock is; `None` where the kernel may not be asked whether a time source disciplines it.
+    pub fn clock(&self, is_behind: bool, is_synchronised: Option<bool>) {
+        self.clock_behind.store(is_behind, Relaxed);
+        self.clock_unsynchronised.store(is_synchronised == Some(false), Relaxed);
+    }
+
+    /// Counts a step of the wall clock, if it was one.
+    pub fn clock_stepped(&self, stepped: bool) {
+        self.clock_steps.fetch_add(u64::from(stepped), Relaxed);
+    }
+
     fn now_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -206,13 +224,15 @@ impl Metrics {
     fn encode_by_name(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut faults = encoder.encode_descriptor(
             "fault",
-            "1 = it is present and keeps the gate locked.",
+            "1 = it is present and keeps the gate locked; clock: for people whose admission ends only.",
             None,
             MetricType::Gauge,
         )?;
         for (fault, present) in Fault::ALL.iter().zip(&self.faults) {
             faults.encode_family(&[("fault", fault.name())])?.encode_gauge(&i64::from(present.load(Relaxed)))?;
         }
+        let behind = i64::from(self.clock_behind.load(Relaxed));
+        faults.encode_family(&[("fault", clock::FAULT)])?.encode_gauge(&behind)?;
         let help = "1 = somebody attacks the gate or tampers with it.";
         let mut alarms = encoder.encode_descriptor("alarm", help, None, MetricType::Gauge)?;
         for (alarm, (_, stands)) in Alarm::ALL.iter().zip(&self.alarms) {
@@ -250,6 +270,7 @@ impl Collector for Metrics {
             ("camera_lost", "Times that the camera was lost.", self.camera_lost.load(Relaxed)),
             ("pulses", "Times that the relay was switched on.", self.pulses.load(Relaxed)),
             ("watchdog_feeds", "Times that systemd heard that the loop is alive.", self.watchdog_feeds.load(Relaxed)),
+            ("clock_steps", "Times that the wall clock was set.", self.clock_steps.load(Relaxed)),
             ("events_dropped", "Events that are missing from the event log.", dropped),
         ];
         for (name, help, value) in counters {
@@ -274,6 +295,16 @@ impl Collector for Metrics {
                 "config_kept",
                 "1 = the newest configuration is bad.",
                 f64::from(u8::from(self.config_kept.load(Relaxed))),
+            ),
+            (
+                "clock_behind",
+                "1 = the wall clock shows a time that has passed for sure.",
+                f64::from(u8::from(self.clock_behind.load(Relaxed))),
+            ),
+            (
+                "clock_unsynchronised",
+                "1 = no time source disciplines the wall clock.",
+                f64::from(u8::from(self.clock_unsynchronised.load(Relaxed))),
             ),
         ];
         for (name, help, value) in gauges {
@@ -319,6 +350,8 @@ mod tests {
         metrics.camera(false);
         std::thread::sleep(ms(20));
         metrics.people_age(ms(0));
+        metrics.clock(true, Some(false));
+        metrics.clock_stepped(true);
         let text = text(&metrics);
         for line in [
             "face_gate_frames_total 2",
@@ -334,6 +367,10 @@ mod tests {
             "face_gate_alarm{cause=\"tamper\"} 1",
             "face_gate_alarm{cause=\"attack\"} 0",
             "face_gate_alarms_total{cause=\"tamper\"} 1",
+            "face_gate_fault{fault=\"clock\"} 1",
+            "face_gate_clock_behind 1.0",
+            "face_gate_clock_unsynchronised 1.0",
+            "face_gate_clock_steps_total 1",
             "face_gate_stage_seconds_bucket{le=\"0.01\",stage=\"detect\"} 1",
             "face_gate_stage_seconds_bucket{le=\"+Inf\",stage=\"detect\"} 2",
             "face_gate_stage_seconds_count{stage=\"encode\"} 1",

@@ -7,6 +7,7 @@
 //! ```
 
 use crate::camera_watch::CameraWatch;
+use crate::clock::{self, ClockGuard, ClockNews};
 use crate::events::{EventLog, Record};
 use crate::gate::Gate;
 use crate::helpers::Helpers;
@@ -82,6 +83,7 @@ struct Daemon {
     outputs: Outputs,
     events: EventLog,
     people: PeopleWatch,
+    clock: ClockGuard,
     service: Service,
     status: Status,
     metrics: Arc<Metrics>,
@@ -126,7 +128,8 @@ impl Daemon {
             tracing::warn!("[liveness] mode = \"off\": a photograph of an enrolled person opens the gate");
         }
         let policy = site.policy(&members, liveness.as_ref());
-        let gate = Gate::new(vision, liveness, members, policy);
+        let mut gate = Gate::new(vision, liveness, members, policy);
+        let clock = ClockGuard::start(site, gate.decider(), source.now(), !source.is_replay());
         let metrics = Arc::new(Metrics::new(provider, Arc::clone(events.health())));
         let scrape = serve_metrics(site, &metrics);
         let helpers = Helpers::new(events.health().thread().into_iter().chain(scrape.as_ref().map(Scrape::thread)));
@@ -138,6 +141,7 @@ impl Daemon {
             outputs,
             events,
             people,
+            clock,
             service: Service::new(),
             status: Status::default(),
             metrics,
@@ -151,6 +155,7 @@ impl Daemon {
         };
         daemon.tell_gallery();
         daemon.weigh_risk();
+        daemon.watch_clock();
         if let Some(detail) = daemon.source.describe() {
             daemon.events.write(&Record::Camera { state: "opened", detail: &detail }, daemon.source.now());
         }
@@ -165,6 +170,7 @@ impl Daemon {
         self.watch_people();
         self.retry_relay();
         self.watch_light();
+        self.watch_clock();
         let wait = self.wait();
         let next = self.source.next(&mut self.frame, wait);
         let now = self.source.now();
@@ -263,6 +269,7 @@ impl Daemon {
                 Action::Log(event) => {
                     self.status.decided(&event);
                     self.metrics.decided(&event);
+                    self.clock.event();
                     self.events.decided(event, self.gate.members(), now);
                 }
             }
@@ -435,6 +442,22 @@ impl Daemon {
         self.act(&actions, now);
     }
 
+    /// A wall clock that is behind lets nobody in whose admission ends: that is told as a fault, and locks nobody else out.
+    fn watch_clock(&mut self) {
+        let now = self.source.now();
+        for news in self.clock.turn(self.gate.decider(), now) {
+            news.log();
+            let (state, detail) = news.record();
+            self.events.write(&Record::Clock { state, detail: &detail }, now);
+            self.metrics.clock_stepped(matches!(news, ClockNews::Stepped(_)));
+            if matches!(news, ClockNews::Behind(_) | ClockNews::Right) {
+                let present = self.clock.is_behind();
+                self.events.write(&Record::Fault { fault: clock::FAULT, present }, now);
+            }
+        }
+        self.metrics.clock(self.clock.is_behind(), self.clock.is_synchronised());
+    }
+
     /// Where the policy says so, a risk that cannot be kept keeps the gate locked.
     fn weigh_risk(&mut self) {
         let (now, unmet) = (self.source.now(), !self.gate.members().tau().target_met());
@@ -452,6 +475,10 @@ impl Daemon {
     }
 
     fn tell_gallery(&mut self) {
+        let now = self.source.now();
+        if let Some(newest_ms) = self.gate.members().newest_ms() {
+            self.gate.decider().raise_clock_floor(newest_ms, now);
+        }
         let members = self.gate.members();
         let people = members.people_count();
         self.metrics.people(people);
@@ -460,14 +487,14 @@ impl Daemon {
         } else {
             tracing::warn!(people, "{}", members.tau().explain());
         }
-        self.events.write(&Record::Gallery { people }, self.source.now());
+        self.events.write(&Record::Gallery { people }, now);
     }
 
     fn tell_status(&mut self) {
         self.status.helpers(self.helpers.look());
         let people = self.gate.members().people_count();
         let decider = self.gate.decider();
-        let (state, provider, status) = (decider.state(), self.provider, &self.status);
+        let (state, provider, status, clock) = (decider.state(), self.provider, &self.status, self.clock.status());
         self.service.status(|fps| {
             let alarms: Vec<_> = Alarm::ALL.iter().filter(|a| decider.has_alarm(**a)).map(|a| a.name()).collect();
             let alarms = if alarms.is_empty() { String::new() } else { format!("ALARM: {}; ", alarms.join(", ")) };
@@ -480,7 +507,10 @@ impl Daemon {
                     format!("locked by a fault: {}", faults.join(", "))
                 }
             };
-            format!("{alarms}{state}; {people} enrolled; {fps:.1} frames a second; {provider}; {}", status.tail())
+            format!(
+                "{alarms}{state}; {people} enrolled; {fps:.1} frames a second; {provider}; {}{clock}",
+                status.tail()
+            )
         });
     }
 
@@ -494,6 +524,7 @@ impl Daemon {
         let actions = self.gate.decider().stop(now);
         self.act(&actions, now);
         // The gate is locked by now: whatever the disk does, it waits for nothing.
+        self.clock.finish(self.gate.decider(), now);
         let complete = self.events.finish();
         if self.gate.decider().has(Fault::Relay) {
             bail!("stopped, but the relay could not be driven to locked: look at the door");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 pub struct Found {
     /// The configuration's file; `None` = built-in defaults.
     pub file: Option<PathBuf>,
-    /// What fails: config, runtime, models, liveness, store, camera, relay.
+    /// What fails: config, runtime, models, liveness, store, clock, camera, relay.
     pub failed: Vec<&'static str>,
     /// The relay is simulated: nothing is opened.
     pub simulated: bool,
@@ -41,6 +41,10 @@ pub fn next(found: &Found) -> Vec<String> {
         format!("make {file}: config/gate.toml has every key with its default; only what differs is needed"),
     );
     step(failed("runtime") || failed("models") || failed("liveness"), "get what is missing: gate-daemon setup".into());
+    step(
+        failed("clock"),
+        "set the clock: timedatectl set-ntp true, or timedatectl set-time; then again: gate-daemon check".into(),
+    );
     step(
         failed("camera") || found.replay,
         format!("find the camera: gate-daemon devices; then set [camera] source in {file}"),

@@ -4,9 +4,8 @@
 mod common;
 
 use common::{Bench, mode, models};
-use gate_core::person::Access;
 use gate_site::{Calibration, Site};
-use gate_store::{NewPerson, NewReference, SiteKey, Store};
+use gate_store::{Admission, NewPerson, NewReference, SiteKey, Store};
 use gate_vision::Vision;
 use gate_vision::photo::Photo;
 use std::fs;
@@ -35,7 +34,7 @@ fn site(people: u32, policy: &str) -> (Bench, Site) {
         let portrait = vision.portraits(&Photo::read(&picture).unwrap()).unwrap().remove(0);
         let vector = vision.encode(&portrait.chip).unwrap();
         let reference = NewReference { encoder_sha256: &encoder, vector, picture: None };
-        store.add_person(&NewPerson { id: &id, name: &id, access: Access::default() }, &[reference]).unwrap();
+        store.add_person(&NewPerson { id: &id, name: &id, admission: Admission::ALWAYS }, &[reference]).unwrap();
         fs::remove_file(picture).unwrap();
     }
     (bench, site)

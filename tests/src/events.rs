@@ -94,6 +94,7 @@ impl Event {
             "relay" => &[("on", Value::is_boolean)],
             "camera" => &[("state", Value::is_string), ("detail", Value::is_string)],
             "config" => &[("state", Value::is_string), ("detail", Value::is_string)],
+            "clock" => &[("state", Value::is_string), ("detail", Value::is_string)],
             "gallery" => &[("people", Value::is_u64)],
             "fault" => &[("fault", Value::is_string), ("present", Value::is_boolean)],
             "lockout" => &[("person", Value::is_string), ("present", Value::is_boolean)],

@@ -134,6 +134,8 @@ impl Config {
         let policy = &self.policy;
         Policy {
             tau,
+            // The encoder's table says, once it is loaded.
+            same_face_d2: Policy::default().same_face_d2,
             margin_d2: policy.margin_d2,
             agreeing_frames: policy.agreeing_frames,
             window_ms: policy.window_ms,

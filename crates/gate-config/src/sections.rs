@@ -502,6 +502,9 @@ pub struct Enrol {
     pub max_luma: f32,
     /// Keep the picture, sealed, so that another encoder can be put in without asking everybody back.
     pub keep_picture: bool,
+    /// IANA name of the time zone in which days of validity are meant, as Asia/Seoul; without it the system's.
+    #[schemars(length(min = 1))]
+    pub time_zone: Option<String>,
 }
 
 impl Default for Enrol {
@@ -514,6 +517,7 @@ impl Default for Enrol {
             min_luma: 50.0,
             max_luma: 215.0,
             keep_picture: false,
+            time_zone: None,
         }
     }
 }

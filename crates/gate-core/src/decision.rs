@@ -17,6 +17,7 @@ pub use attention::SETTLED_LOOK_MS;
 use crate::alarm::{Alarm, Alarms};
 use crate::asking::{Asking, Step};
 use crate::attempts::{Attempts, Limits};
+use crate::clock::{ClockFloor, WallClock};
 use crate::evidence::{Evidence, LightAnswer, Verdict};
 use crate::gate::{Fault, Gate, State};
 use crate::light::{self, Code, LightSample};
@@ -123,7 +124,7 @@ pub enum Event {
         reason: Reason,
         /// Which face.
         track: TrackId,
-        /// Who it is, where that is certain (suspended, expired, not yet valid), or whose picture was held up.
+        /// Who it is, where that is certain (suspended, expired, not yet valid, clock unsure), or whose picture was held up.
         person: Option<PersonKey>,
     },
     /// The relay is switched.
@@ -189,6 +190,7 @@ pub struct Decider {
     attempts: Attempts,
     alarms: Alarms,
     asking: Asking,
+    clock_floor: ClockFloor,
     seen_ms: Option<u64>,
     red_until_ms: u64,
     lamps: (bool, bool),
@@ -209,6 +211,7 @@ impl Decider {
             attempts: Attempts::default(),
             alarms: Alarms::default(),
             asking: Asking::default(),
+            clock_floor: ClockFloor::default(),
             seen_ms: None,
             red_until_ms: 0,
             lamps: (false, false),
@@ -313,6 +316,23 @@ impl Decider {
         }
         self.outputs(now, &mut actions);
         actions
+    }
+
+    /// `known_ms` (Unix milliseconds) has passed for sure: no wall clock below it is believed from now on. The floor only grows.
+    pub fn raise_clock_floor(&mut self, known_ms: i64, now: Now) {
+        self.clock_floor.raise(known_ms, now.mono_ms);
+    }
+
+    /// Staff have declared the wall clock right: only `known_ms` has passed for sure, whatever was believed before.
+    pub fn accept_clock(&mut self, known_ms: i64, now: Now) {
+        self.clock_floor = ClockFloor::default();
+        self.clock_floor.raise(known_ms, now.mono_ms);
+    }
+
+    /// The wall clock now, and what it is checked against.
+    #[must_use]
+    pub fn wall_clock(&self, now: Now) -> WallClock {
+        WallClock { wall_ms: now.wall_ms, floor_ms: self.clock_floor.at(now.mono_ms) }
     }
 
     /// The relay was switched on, as an action asked: its pulse counts from here.
@@ -501,7 +521,7 @@ impl Decider {
             self.refuse(track, Reason::LockedOut, None, now, actions);
             return;
         }
-        if let Some(reason) = access.refusal(now.wall_ms) {
+        if let Some(reason) = access.refusal(self.wall_clock(now)) {
             self.refuse(track, reason, Some(person), now, actions);
             return;
         }

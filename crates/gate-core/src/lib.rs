@@ -18,6 +18,7 @@ extern crate std;
 pub mod alarm;
 mod asking;
 mod attempts;
+pub mod clock;
 pub mod codes;
 pub mod comparison;
 pub mod decision;

@@ -39,6 +39,8 @@ pub enum Reason {
     Expired,
     /// The person is suspended.
     Suspended,
+    /// The clock shows a time that has passed for sure, and the person's admission depends on the time.
+    ClockUnsure,
 }
 
 impl Reason {
@@ -46,7 +48,7 @@ impl Reason {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every reason, in declaration order.
-    pub const ALL: [Reason; 17] = [
+    pub const ALL: [Reason; 18] = [
         Reason::NoFace,
         Reason::SeveralFaces,
         Reason::TooFar,
@@ -64,6 +66,7 @@ impl Reason {
         Reason::NotYetValid,
         Reason::Expired,
         Reason::Suspended,
+        Reason::ClockUnsure,
     ];
 
     /// The reason's name in events and `--json` output.
@@ -87,6 +90,7 @@ impl Reason {
             Reason::NotYetValid => "NotYetValid",
             Reason::Expired => "Expired",
             Reason::Suspended => "Suspended",
+            Reason::ClockUnsure => "ClockUnsure",
         }
     }
 
@@ -114,6 +118,7 @@ impl Reason {
             Reason::NotYetValid => "the admission has not begun: ask staff",
             Reason::Expired => "the admission is over: ask staff",
             Reason::Suspended => "the admission is suspended: ask staff",
+            Reason::ClockUnsure => "this gate's clock is wrong: ask staff, who must set it",
         }
     }
 

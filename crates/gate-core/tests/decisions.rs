@@ -207,6 +207,43 @@ fn the_wrong_time_or_a_suspension_is_refused_by_name() {
 }
 
 #[test]
+fn a_clock_set_back_refuses_whoever_has_an_end_date_and_nobody_else() {
+    const YEAR_MS: i64 = 365 * 86_400_000;
+    let shown = |access, known_ms| {
+        let mut known = face(1, ANA, 0.5);
+        known.lookup = Lookup::Found(Identification { person: ANA, access, d2: 0.5, runner_up_d2: None });
+        let mut scene = Scene::new(Policy::default());
+        scene.decider.raise_clock_floor(known_ms, scene.now());
+        scene.show(20, &[known]);
+        scene
+    };
+    let ends = Access { valid_until_ms: Some(YEAR_MS / 2), ..Access::default() };
+    assert_eq!(shown(ends, 1_000_000).grants(), [ANA], "the clock is as right as anybody knows");
+
+    // Half a year after her admission's end the clock shows the first day of 1970.
+    let scene = shown(ends, YEAR_MS);
+    let refused = Event::Refused { reason: Reason::ClockUnsure, track: TrackId(1), person: Some(ANA) };
+    let told: Vec<_> = scene.events.iter().filter(|event| matches!(event, Event::Refused { .. })).collect();
+    assert_eq!((scene.grants(), told), (vec![], vec![&refused]), "told once, by name");
+    assert!(scene.decider.wall_clock(scene.now()).is_behind());
+    assert_eq!(scene.decider.state(), State::Locked, "it is no fault that locks everybody");
+
+    assert_eq!(shown(Access::default(), YEAR_MS).grants(), [ANA], "her admission knows no time");
+}
+
+#[test]
+fn the_clocks_floor_outlives_another_policy_another_gallery_and_a_fault() {
+    let mut scene = Scene::new(Policy::default());
+    scene.decider.raise_clock_floor(i64::MAX / 2, scene.now());
+    scene.decider.raise_clock_floor(5, scene.now());
+    scene.decider.set_policy(Policy::default(), scene.now());
+    scene.decider.gallery_changed(1.0);
+    scene.decider.fault(Fault::Store, scene.now());
+    scene.decider.clear(Fault::Store, scene.now());
+    assert_eq!(scene.decider.wall_clock(scene.now()).floor_ms, i64::MAX / 2);
+}
+
+#[test]
 fn a_fault_locks_at_once_and_its_end_lets_the_gate_work_again() {
     let mut scene = Scene::new(Policy::default());
     scene.show(3, &[face(1, ANA, 0.5)]);

@@ -1,6 +1,7 @@
 //! A seeded simulation of the decider: a million steps of people, crowds, faults and odd clocks, checked by an oracle
 //! that knows only the promises, not the code. A failure prints the seed and the step; the same seed replays it.
 
+use gate_core::clock::{CLOCK_TOLERANCE_MS, WallClock};
 use gate_core::decision::{
     ACTIONS_MAX, Action, Actions, Decider, Event, FaceSighting, Identification, Lookup, Now, Sighting,
 };
@@ -63,6 +64,8 @@ struct Oracle {
     shown: HashSet<PersonKey>,
     /// Who is locked out, and since when.
     locked_out: HashMap<PersonKey, u64>,
+    /// The newest time that the decider was told has passed.
+    known_ms: i64,
     grants: u64,
     refusals: u64,
     lockouts: u64,
@@ -145,7 +148,10 @@ impl Oracle {
         assert!(found.d2 <= self.policy.tau, "{context}: too dissimilar");
         assert!(!self.locked_out.contains_key(&person), "{context}: opened for somebody who is locked out");
         assert!(!self.photos.contains(&track), "{context}: opened for a picture");
-        assert_eq!(found.access.refusal(now.wall_ms), None, "{context}: may not enter now");
+        let clock = WallClock::unchecked(now.wall_ms);
+        assert_eq!(found.access.refusal(clock), None, "{context}: may not enter now");
+        let is_behind = now.wall_ms < self.known_ms.saturating_sub(CLOCK_TOLERANCE_MS);
+        assert!(!is_behind || found.access.valid_until_ms.is_none(), "{context}: let in by a clock that lags");
         assert_eq!(face.quality.refusal(&self.policy.quality), None, "{context}: poor face granted");
         for other in sighting.faces.iter().filter(|f| f.track != track) {
             match self.policy.several_faces {
@@ -253,6 +259,7 @@ fn simulate(seed: u64, steps: u64) -> (u64, u64, u64) {
         photos: HashSet::new(),
         shown: HashSet::new(),
         locked_out: HashMap::new(),
+        known_ms: i64::MIN,
         grants: 0,
         refusals: 0,
         lockouts: 0,
@@ -274,6 +281,11 @@ fn simulate(seed: u64, steps: u64) -> (u64, u64, u64) {
             oracle.check(&actions, None, now, &context);
         }
         now = advance(now, target, &mut dice);
+        // The clock is right now and then, and the gate knows it.
+        if dice.chance(1) {
+            decider.raise_clock_floor(now.wall_ms, now);
+            oracle.known_ms = oracle.known_ms.max(now.wall_ms);
+        }
         let (actions, sighting) = match dice.below(200) {
             // The owner changes their mind: what was gathered under the old policy no longer counts.
             9 if dice.chance(20) => {

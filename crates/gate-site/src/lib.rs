@@ -7,10 +7,12 @@
 pub mod calibration;
 pub mod liveness;
 mod members;
+mod time;
 
 pub use calibration::Calibration;
 pub use liveness::LivenessCalibration;
 pub use members::{Group, Members, Tau, TauSource};
+pub use time::KnownTimes;
 
 use gate_config::{ActiveLevel, CameraFormat, Config, ConfigError, Driver, Provider, ReplayPace};
 use gate_core::policy::{PadMode, PadPolicy, Policy};

@@ -206,6 +206,12 @@ impl Members {
         self.groups().map(|group| group.erased).sum()
     }
 
+    /// When the newest of all records was written, Unix milliseconds.
+    #[must_use]
+    pub fn newest_ms(&self) -> Option<i64> {
+        self.groups().filter_map(|group| group.newest_ms).max()
+    }
+
     /// Ids of people with a row that failed authentication.
     #[must_use]
     pub fn damaged(&self) -> Vec<&str> {

@@ -2,8 +2,7 @@
 //!
 //! `cargo bench -p gate-store`
 
-use gate_core::person::Access;
-use gate_store::{NewPerson, NewReference, SiteKey, Store};
+use gate_store::{Admission, NewPerson, NewReference, SiteKey, Store};
 
 mod crowd;
 
@@ -36,7 +35,7 @@ fn add_one_to_10_000(bencher: divan::Bencher<'_, '_>) {
     let (mut store, _key) = crowd::store_of(index, dir.path(), ENCODER, DIM).unwrap();
     bencher.bench_local(|| {
         index += 1;
-        let new = NewPerson { id: &format!("new-{index}"), name: "Ben", access: Access::default() };
+        let new = NewPerson { id: &format!("new-{index}"), name: "Ben", admission: Admission::ALWAYS };
         let vector = &crowd::direction(DIM).unwrap();
         store.add_person(&new, &[NewReference { encoder_sha256: ENCODER, vector, picture: None }]).unwrap()
     });

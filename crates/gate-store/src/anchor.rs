@@ -46,6 +46,17 @@ pub enum Number {
     Epoch = 0,
     /// The newest time that is known for sure, Unix milliseconds.
     NewestMs = 1,
+    /// How often staff have declared the wall clock right. In each of these eras [`Number::NewestMs`] only grows.
+    ClockEra = 2,
+}
+
+/// The newest time that is known for sure, as it was noted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NotedTime {
+    /// How often staff have declared the wall clock right.
+    pub era: u64,
+    /// The newest time since then, Unix milliseconds; 0 = none yet.
+    pub newest_ms: i64,
 }
 
 /// A sealed file of numbers that only grow.
@@ -120,6 +131,45 @@ impl Anchor {
         let reached = *value;
         self.write(&file, state, next)?;
         Ok(reached)
+    }
+
+    /// The newest time that is known for sure.
+    ///
+    /// # Errors
+    /// As [`Anchor::get`].
+    pub fn noted_time(&self) -> Result<NotedTime> {
+        Ok(self.read()?.noted_time())
+    }
+
+    /// Raises the newest time to `to_ms`, durably, while `era` lasts: what was known before staff declared the clock right
+    /// no longer counts. Returns what is noted afterwards.
+    ///
+    /// # Errors
+    /// As [`Anchor::raise`].
+    pub fn note_time(&self, era: u64, to_ms: i64) -> Result<NotedTime> {
+        let file = self.lock()?;
+        let (mut state, next) = self.newest(&file)?;
+        let noted = state.noted_time();
+        if noted.era == era && to_ms > noted.newest_ms {
+            state.numbers[Number::NewestMs as usize] = u64::try_from(to_ms).unwrap_or(0);
+            self.write(&file, state, next)?;
+        }
+        Ok(state.noted_time())
+    }
+
+    /// Begins another era with `now_ms` for the newest time, even if that is earlier: staff have declared the wall clock
+    /// right.
+    ///
+    /// # Errors
+    /// As [`Anchor::raise`].
+    pub fn accept_time(&self, now_ms: i64) -> Result<NotedTime> {
+        let file = self.lock()?;
+        let (mut state, next) = self.newest(&file)?;
+        let era = &mut state.numbers[Number::ClockEra as usize];
+        *era = era.saturating_add(1);
+        state.numbers[Number::NewestMs as usize] = u64::try_from(now_ms).unwrap_or(0);
+        self.write(&file, state, next)?;
+        Ok(state.noted_time())
     }
 
     /// The highest epoch seen of the store with this mark; `None` when the file does not exist.
@@ -252,6 +302,11 @@ impl Anchor {
 }
 
 impl State {
+    fn noted_time(&self) -> NotedTime {
+        let newest_ms = i64::try_from(self.numbers[Number::NewestMs as usize]).unwrap_or(i64::MAX);
+        NotedTime { era: self.numbers[Number::ClockEra as usize], newest_ms }
+    }
+
     fn to_bytes(self) -> Vec<u8> {
         let mut bytes = self.generation.to_le_bytes().to_vec();
         bytes.extend(self.store);
@@ -307,6 +362,25 @@ mod tests {
         assert!(anchor.epoch_of(&STORE).unwrap_err().to_string().contains("another store"));
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(anchor.path()), mode(anchor.path().parent().unwrap())), (0o600, 0o700));
+    }
+
+    #[test]
+    fn the_newest_time_falls_by_staffs_word_only_and_what_was_known_before_no_longer_counts() {
+        let (dir, key, anchor) = anchor();
+        assert!(anchor.note_time(0, 5).is_err(), "it makes no file");
+        anchor.accept(&STORE, 1, dir.path()).unwrap();
+        assert_eq!(anchor.noted_time().unwrap(), NotedTime::default());
+        assert_eq!(anchor.note_time(0, 5_000).unwrap(), NotedTime { era: 0, newest_ms: 5_000 });
+        assert_eq!(anchor.note_time(0, 4_000).unwrap().newest_ms, 5_000);
+        assert_eq!(anchor.note_time(0, i64::MIN).unwrap().newest_ms, 5_000);
+
+        let accepted = NotedTime { era: 1, newest_ms: 3_000 };
+        assert_eq!(anchor.accept_time(3_000).unwrap(), accepted);
+        // A gate that has not heard of it yet notes what it believed before.
+        assert_eq!(anchor.note_time(0, 9_000).unwrap(), accepted);
+        assert_eq!(Anchor::new(anchor.path(), &key).noted_time().unwrap(), accepted);
+        assert_eq!(anchor.note_time(1, 3_500).unwrap(), NotedTime { era: 1, newest_ms: 3_500 });
+        assert_eq!(anchor.get(Number::Epoch).unwrap(), 1, "nothing else has changed");
     }
 
     #[test]

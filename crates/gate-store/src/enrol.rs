@@ -3,10 +3,11 @@
 use std::fmt;
 use std::path::Path;
 
-use gate_core::person::{Access, PersonKey};
+use gate_core::person::PersonKey;
 use rusqlite::Transaction;
 use zeroize::Zeroizing;
 
+use crate::admission::Admission;
 use crate::error::SqlAt;
 use crate::people::Record;
 use crate::seal::{Bound, ReferenceList, Sealer};
@@ -22,7 +23,7 @@ pub struct NewPerson<'a> {
     /// For people to read: 1 to [`MAX_NAME_CHARS`] characters, stored sealed.
     pub name: &'a str,
     /// Whether and when the person may come in.
-    pub access: Access,
+    pub admission: &'a Admission,
 }
 
 impl NewPerson<'_> {
@@ -103,7 +104,7 @@ impl Store {
                     })
                     .collect::<Result<_>>()?;
                 sealed.iter().for_each(|reference| reference.list(&mut list, now_ms));
-                let record = Record::new(new.name, new.access, now_ms);
+                let record = Record::new(new.name, new.admission, now_ms);
                 let record = record.seal(&sealer, bound.record(key, new.id, &slot.mark, &list))?;
                 let insert = "INSERT INTO people (person_key, id, slot, slot_mark, record) VALUES (?1, ?2, ?3, ?4, ?5)";
                 let mut insert = change.tx.prepare_cached(insert).at(change.path)?;
@@ -124,7 +125,7 @@ impl Store {
         let now_ms = now_ms();
         self.change(|change| {
             let row = change.find(id)?;
-            let (data_key, record) = change.open(&row)?;
+            let (data_key, mut record) = change.open(&row)?;
             let query = "SELECT count(*), coalesce(max(number), 0) FROM refs WHERE person_key = ?1";
             let (count, last): (u32, u32) =
                 change.tx.query_row(query, [row.key], |row| Ok((row.get(0)?, row.get(1)?))).at(change.path)?;
@@ -136,6 +137,7 @@ impl Store {
             let (sealer, mut bound) = (Sealer::new(&data_key), Bound::default());
             let sealed = SealedReference::new(&sealer, &mut bound, (row.key, id, number), reference)?;
             sealed.insert(&change.tx, change.path, now_ms)?;
+            record.touch(now_ms);
             change.replace(&row, &data_key, &record)?;
             Ok(number)
         })
@@ -226,6 +228,7 @@ fn check_reference(id: &str, reference: &NewReference<'_>) -> Result<()> {
     }
 }
 
-fn now_ms() -> i64 {
+/// Now, Unix milliseconds.
+pub(crate) fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }

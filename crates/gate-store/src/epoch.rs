@@ -446,11 +446,9 @@ fn behind(old: u64, new: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use gate_core::person::Access;
-
     use super::*;
     use crate::seal::Sealer;
-    use crate::{NewPerson, NewReference, SiteKey};
+    use crate::{Admission, NewPerson, NewReference, SiteKey};
 
     #[test]
     fn a_sum_does_not_depend_on_the_order_and_is_undone_by_subtracting() {
@@ -490,7 +488,7 @@ mod tests {
     fn add(store: &mut Store, id: &str) -> Result<()> {
         let encoder = "aa".repeat(32);
         let reference = NewReference { encoder_sha256: &encoder, vector: &[0.6, 0.8], picture: None };
-        store.add_person(&NewPerson { id, name: "Ana", access: Access::default() }, &[reference]).map(|_| ())
+        store.add_person(&NewPerson { id, name: "Ana", admission: Admission::ALWAYS }, &[reference]).map(|_| ())
     }
 
     /// Leaves a head as a change leaves it that is cut short.

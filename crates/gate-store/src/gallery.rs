@@ -23,6 +23,7 @@ use rusqlite::Row;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use crate::day::zone_rules_mark;
 use crate::epoch::Count;
 use crate::error::SqlAt;
 use crate::keys::{Keys, NoKey};
@@ -57,6 +58,8 @@ pub struct StoredGallery {
     pub damaged: Vec<String>,
     /// People whose key was destroyed, and whose rows came back: not loaded.
     pub erased: usize,
+    /// When the newest record that opens was written, Unix milliseconds.
+    pub newest_ms: Option<i64>,
 }
 
 impl fmt::Debug for StoredGallery {
@@ -194,6 +197,7 @@ impl StoredGallery {
         self.damaged.append(&mut later.damaged);
         self.foreign += later.foreign;
         self.erased += later.erased;
+        self.newest_ms = self.newest_ms.max(later.newest_ms);
     }
 }
 
@@ -303,6 +307,7 @@ impl Opener<'_> {
             hash.update(bytes);
         };
         put(&self.keys.store_mark);
+        put(&zone_rules_mark().to_le_bytes());
         put(self.encoder.as_bytes());
         put(&(self.dim as u64).to_le_bytes());
         put(&(batch.foreign as u64).to_le_bytes());
@@ -348,7 +353,9 @@ impl Opener<'_> {
         let mut plain = Zeroizing::new(Vec::with_capacity(self.dim.saturating_mul(size_of::<f32>()).max(1024)));
         for SealedPerson { row, list, references } in batch.people {
             match self.open_person(&row, &list, &mut bound, &mut plain) {
-                Ok((access, sealer)) => {
+                Ok((record, sealer)) => {
+                    gallery.newest_ms = gallery.newest_ms.max(Some(record.newest_ms()));
+                    let access = record.access();
                     let person = GalleryPerson { key: PersonKey(row.key), id: row.id, access };
                     self.open_references(person, &sealer, &references, &mut gallery, (&mut bound, &mut plain));
                 }
@@ -365,11 +372,11 @@ impl Opener<'_> {
         list: &ReferenceList,
         bound: &mut Bound,
         plain: &mut Vec<u8>,
-    ) -> std::result::Result<(Access, Sealer), NoKey> {
+    ) -> std::result::Result<(Record, Sealer), NoKey> {
         let sealer = Sealer::new(&*self.keys.unwrap(bound, self.slots, &row.slot, row.key, &row.id)?);
         let bound = bound.record(row.key, &row.id, &row.slot.mark, list);
         let record = Record::open(&sealer, bound, &row.record, plain).ok_or(NoKey::Damaged)?;
-        Ok((record.access(), sealer))
+        Ok((record, sealer))
     }
 
     fn open_references(

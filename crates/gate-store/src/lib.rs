@@ -27,8 +27,10 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod admission;
 mod anchor;
 mod check;
+mod day;
 mod enrol;
 mod epoch;
 mod error;
@@ -44,8 +46,10 @@ mod slots;
 mod store;
 mod upgrade;
 
-pub use anchor::{Anchor, Number};
+pub use admission::{Admission, Edge};
+pub use anchor::{Anchor, NotedTime, Number};
 pub use check::{CheckReport, EncoderCount};
+pub use day::{Day, day_begun_by, first_instant};
 pub use enrol::{NewPerson, NewReference};
 pub use error::StoreError;
 pub use gallery::{GalleryPerson, Part, StoredGallery};

@@ -8,7 +8,9 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehav
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::enrol::check_name;
+use crate::admission::{Admission, Edge};
+use crate::day::Day;
+use crate::enrol::{check_name, now_ms};
 use crate::epoch::{Change, Count, Snapshot};
 use crate::error::SqlAt;
 use crate::keys::{DataKey, NoKey};
@@ -26,10 +28,14 @@ pub struct Person {
     pub id: String,
     /// The name, for people to read.
     pub name: String,
-    /// Whether and when the person may come in.
+    /// Whether and when the person may come in, as staff wrote it.
+    pub admission: Admission,
+    /// What counts of it now.
     pub access: Access,
     /// When the person was enrolled, Unix milliseconds.
     pub created_ms: i64,
+    /// When the record was written last, Unix milliseconds.
+    pub newest_ms: i64,
     /// The references, by number.
     pub references: Vec<ReferenceInfo>,
 }
@@ -55,28 +61,78 @@ pub(crate) struct Record {
     valid_from_ms: Option<i64>,
     valid_until_ms: Option<i64>,
     created_ms: i64,
+    /// Since days are kept as days; the instants above are theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    valid_from_day: Option<Day>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    valid_until_day: Option<Day>,
+    /// When the record was changed last, Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    changed_ms: Option<i64>,
 }
 
 impl Record {
-    pub(crate) fn new(name: &str, access: Access, created_ms: i64) -> Self {
-        let mut record =
-            Self { name: name.to_owned(), suspended: false, valid_from_ms: None, valid_until_ms: None, created_ms };
-        record.set_access(access);
+    pub(crate) fn new(name: &str, admission: &Admission, created_ms: i64) -> Self {
+        let mut record = Self {
+            name: name.to_owned(),
+            suspended: false,
+            valid_from_ms: None,
+            valid_until_ms: None,
+            created_ms,
+            valid_from_day: None,
+            valid_until_day: None,
+            changed_ms: None,
+        };
+        record.set_admission(admission);
         record
     }
 
+    pub(crate) fn admission(&self) -> Admission {
+        let edge = |ms: Option<i64>, day: &Option<Day>| ms.map(|written_ms| Edge { written_ms, day: day.clone() });
+        Admission {
+            suspended: self.suspended,
+            from: edge(self.valid_from_ms, &self.valid_from_day),
+            until: edge(self.valid_until_ms, &self.valid_until_day),
+        }
+    }
+
     pub(crate) fn access(&self) -> Access {
-        Access { suspended: self.suspended, valid_from_ms: self.valid_from_ms, valid_until_ms: self.valid_until_ms }
+        self.admission().access()
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
+    pub(crate) fn set_admission(&mut self, admission: &Admission) {
+        let parts = |edge: &Option<Edge>| edge.clone().map(|edge| (edge.written_ms, edge.day)).unzip();
+        self.suspended = admission.suspended;
+        let (from_ms, from_day) = parts(&admission.from);
+        (self.valid_from_ms, self.valid_from_day) = (from_ms, from_day.flatten());
+        let (until_ms, until_day) = parts(&admission.until);
+        (self.valid_until_ms, self.valid_until_day) = (until_ms, until_day.flatten());
+    }
+
+    /// Sets what counts. Where that changes an edge, an instant takes the day's place; the other edge keeps its day.
     pub(crate) fn set_access(&mut self, access: Access) {
-        self.suspended = access.suspended;
-        self.valid_from_ms = access.valid_from_ms;
-        self.valid_until_ms = access.valid_until_ms;
+        let (old, now) = (self.admission(), self.access());
+        let new = Admission::from(access);
+        let keep = |is_same: bool, old: Option<Edge>, new: Option<Edge>| if is_same { old } else { new };
+        self.set_admission(&Admission {
+            suspended: new.suspended,
+            from: keep(now.valid_from_ms == access.valid_from_ms, old.from, new.from),
+            until: keep(now.valid_until_ms == access.valid_until_ms, old.until, new.until),
+        });
+    }
+
+    /// When the record was written last, Unix milliseconds: that time has passed for sure.
+    pub(crate) fn newest_ms(&self) -> i64 {
+        self.changed_ms.map_or(self.created_ms, |changed_ms| changed_ms.max(self.created_ms))
+    }
+
+    /// The record is written anew. Whatever the clock shows, that is not before it was written last.
+    pub(crate) fn touch(&mut self, now_ms: i64) {
+        self.changed_ms = Some(self.newest_ms().max(now_ms));
     }
 
     pub(crate) fn seal(&self, sealer: &Sealer, bound: &[u8]) -> Result<Vec<u8>> {
@@ -150,8 +206,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::UnknownPerson`]; [`StoreError::Damaged`] when the record cannot be opened.
-    pub fn set_access(&mut self, id: &str, access: Access) -> Result<()> {
-        self.change_record(id, |record| record.set_access(access))
+    pub fn set_access(&mut self, id: &str, admission: impl Into<Admission>) -> Result<()> {
+        let admission = admission.into();
+        self.change_record(id, |record| record.set_admission(&admission))
     }
 
     /// Changes the name of `id`.
@@ -161,6 +218,23 @@ impl Store {
     pub fn rename(&mut self, id: &str, name: &str) -> Result<()> {
         check_name(id, name)?;
         self.change_record(id, |record| name.clone_into(&mut record.name))
+    }
+
+    /// The wall clock is right, as staff declare: records that were written at a later time, under a clock that was ahead,
+    /// count as written now. Returns how many there were.
+    ///
+    /// # Errors
+    /// What SQLite or the system says. What does not open stays as it is.
+    pub fn accept_time(&mut self, now_ms: i64) -> Result<usize> {
+        let later = self.people()?.into_iter().filter(|person| person.newest_ms > now_ms);
+        let later: Vec<String> = later.map(|person| person.id).collect();
+        for id in &later {
+            self.change_record_at(now_ms, id, |record| {
+                record.created_ms = record.created_ms.min(now_ms);
+                record.changed_ms = None;
+            })?;
+        }
+        Ok(later.len())
     }
 
     /// Erases a person: rows, data key, and their remains in the database's files. Cannot be undone, not even from
@@ -212,10 +286,15 @@ impl Store {
     }
 
     fn change_record(&mut self, id: &str, alter: impl FnOnce(&mut Record)) -> Result<()> {
+        self.change_record_at(now_ms(), id, alter)
+    }
+
+    fn change_record_at(&mut self, now_ms: i64, id: &str, alter: impl FnOnce(&mut Record)) -> Result<()> {
         self.change(|change| {
             let row = change.find(id)?;
             let (data_key, mut record) = change.open(&row)?;
             alter(&mut record);
+            record.touch(now_ms);
             change.replace(&row, &data_key, &record)
         })
     }
@@ -235,6 +314,8 @@ impl Store {
             key: PersonKey(row.key),
             id: row.id,
             access: record.access(),
+            admission: record.admission(),
+            newest_ms: record.newest_ms(),
             name: record.name,
             created_ms: record.created_ms,
             references: references.infos,
@@ -348,4 +429,32 @@ fn for_references(
         each(row.get(0)?, info, row.get_ref(5)?.as_blob()?);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record as it was written before days were kept as days.
+    const OLD: &str = r#"{"name":"Ana","suspended":false,"valid_from_ms":null,"valid_until_ms":1798729200000,"created_ms":1700000000000}"#;
+
+    #[test]
+    fn a_record_from_before_days_were_kept_is_read_and_one_without_days_is_written_the_same() {
+        let old: Record = serde_json::from_str(OLD).unwrap();
+        let access = Access { valid_until_ms: Some(1_798_729_200_000), ..Access::default() };
+        assert_eq!((old.admission(), old.newest_ms()), (access.into(), 1_700_000_000_000));
+        let new = Record::new("Ana", &access.into(), 1_700_000_000_000);
+        assert_eq!(serde_json::to_string(&new).unwrap(), OLD);
+    }
+
+    #[test]
+    fn a_day_is_written_beside_its_instant_which_older_programs_read() {
+        let until = Edge::end_of(Day::new("2026-12-31".parse().unwrap(), "Asia/Seoul"));
+        let admission = Admission { until, ..Admission::default() };
+        let json = serde_json::to_value(Record::new("Ana", &admission, 5)).unwrap();
+        assert_eq!(json["valid_until_ms"], 1_798_729_200_000_i64);
+        assert_eq!(json["valid_until_day"], serde_json::json!({"day": "2026-12-31", "zone": "Asia/Seoul"}));
+        let read: Record = serde_json::from_value(json).unwrap();
+        assert_eq!(read.admission(), admission);
+    }
 }

@@ -418,6 +418,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gate_core::clock::WallClock;
 
     #[test]
     fn the_stricter_of_two_admits_only_whom_both_admit() {
@@ -431,8 +432,9 @@ mod tests {
             .collect();
         for (one, other) in all.iter().flat_map(|one| all.iter().map(move |other| (*one, *other))) {
             for at in [-6, -5, -1, 0, 9, 10, 11] {
+                let at = WallClock::unchecked(at);
                 let both = one.refusal(at).is_none() && other.refusal(at).is_none();
-                assert_eq!(stricter(one, other).refusal(at).is_none(), both, "{one:?} {other:?} {at}");
+                assert_eq!(stricter(one, other).refusal(at).is_none(), both, "{one:?} {other:?} {at:?}");
             }
         }
     }

@@ -12,6 +12,7 @@ use gate_guard::files;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::anchor::Anchor;
+use crate::day::zone_rules_mark;
 use crate::epoch::{Count, Head, Phase, Register};
 use crate::error::SqlAt;
 use crate::key::{SiteKey, sync_parent};
@@ -148,8 +149,8 @@ impl Store {
     }
 
     /// A number that differs from the last one when anybody, this connection included, has committed a change in
-    /// between, or when the files were taken away, exchanged or written over. Some microseconds: meant to be polled.
-    /// It may also differ without a change.
+    /// between, or when the files were taken away, exchanged or written over, or this machine's time zone rules were. Some
+    /// microseconds: meant to be polled. It may also differ without a change.
     ///
     /// When it differs, open the store anew: this connection would go on reading the files it once opened, even when
     /// they are deleted or a backup has taken their place.
@@ -166,7 +167,7 @@ impl Store {
         // Written before each commit: what is in it changes with the database.
         let keys = fs::symlink_metadata(self.path.with_file_name(slots::FILE)).map(|m| (m.dev(), m.ino()));
         let mut hasher = DefaultHasher::new();
-        (others, self.conn.total_changes(), database.ok(), keys.ok()).hash(&mut hasher);
+        (others, self.conn.total_changes(), database.ok(), keys.ok(), zone_rules_mark()).hash(&mut hasher);
         Ok(hasher.finish())
     }
 }
@@ -288,10 +289,8 @@ fn write_draft(draft: &Path, keys: &Keys) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use gate_core::person::Access;
-
     use super::*;
-    use crate::{NewPerson, NewReference};
+    use crate::{Admission, NewPerson, NewReference};
 
     const ENCODER: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
 
@@ -305,7 +304,7 @@ mod tests {
 
     fn add(store: &mut Store, id: &str, picture: &[u8]) -> Result<()> {
         let reference = NewReference { encoder_sha256: ENCODER, vector: &[0.6, 0.8], picture: Some(picture) };
-        store.add_person(&NewPerson { id, name: "Ana", access: Access::default() }, &[reference]).map(|_| ())
+        store.add_person(&NewPerson { id, name: "Ana", admission: Admission::ALWAYS }, &[reference]).map(|_| ())
     }
 
     #[test]

@@ -20,7 +20,7 @@ fn what_is_stored_is_read_back() {
     let access = Access { suspended: true, valid_from_ms: Some(-5), valid_until_ms: Some(i64::MAX) };
     let (one, two) = (vector(1), vector(2));
     let pictured = NewReference { picture: Some(b"\xff\xd8jpeg"), ..reference(&two) };
-    let new = NewPerson { id: "ana.b_c@d-1", name: "Ana María 愛", access };
+    let new = NewPerson { id: "ana.b_c@d-1", name: "Ana María 愛", admission: &access.into() };
     let ana = store.add_person(&new, &[reference(&one), pictured]).unwrap();
     let ben = add(&mut store, "ben", 3).unwrap();
     let foreign = NewReference { encoder_sha256: OTHER_ENCODER, ..reference(&one) };

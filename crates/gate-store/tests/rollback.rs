@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::*;
+use gate_core::clock::WallClock;
 use gate_core::person::Access;
 use gate_store::{Fate, Restoration, SiteKey, Store, StoreError};
 
@@ -39,8 +40,8 @@ fn put_keys(dir: &Path, copy: &Copy) {
 /// What the gate makes of the store: who can be recognised and who of them is admitted; or the fault that locks it.
 fn admitted(dir: &Path, key: &SiteKey) -> Result<Vec<String>, StoreError> {
     let gallery = Store::open_read_only(dir, key)?.gallery(ENCODER, DIM)?;
-    let now_ms = 1_800_000_000_000;
-    let open = gallery.people.into_iter().filter(|person| person.access.refusal(now_ms).is_none());
+    let now = WallClock::unchecked(1_800_000_000_000);
+    let open = gallery.people.into_iter().filter(|person| person.access.refusal(now).is_none());
     Ok(open.map(|person| person.id).collect())
 }
 

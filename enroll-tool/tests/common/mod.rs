@@ -84,10 +84,25 @@ impl Desk {
         self.run_with(&["--config".as_ref(), self.path("gate.toml").as_os_str()], args)
     }
 
+    /// Runs the tool on a machine that is set up in another way: environment variables.
+    pub fn run_on<A: AsRef<OsStr>>(&self, machine: &[(&str, &str)], args: impl IntoIterator<Item = A>) -> Answer {
+        self.run_as(&["--config".as_ref(), self.path("gate.toml").as_os_str()], machine, args)
+    }
+
     pub fn run_with<A: AsRef<OsStr>>(&self, global: &[&OsStr], args: impl IntoIterator<Item = A>) -> Answer {
+        self.run_as(global, &[], args)
+    }
+
+    fn run_as<A: AsRef<OsStr>>(
+        &self,
+        global: &[&OsStr],
+        machine: &[(&str, &str)],
+        args: impl IntoIterator<Item = A>,
+    ) -> Answer {
         let mut command = Command::new(env!("CARGO_BIN_EXE_enroll-tool"));
         command.args(global).args(args).current_dir(self.folder.path()).stdin(Stdio::null());
-        command.env_remove("CREDENTIALS_DIRECTORY").env("TZ", "Europe/Madrid");
+        command.env_remove("CREDENTIALS_DIRECTORY").env_remove("TZDIR").env("TZ", "Europe/Madrid");
+        command.envs(machine.iter().copied());
         let Output { status, stdout, stderr } = command.output().unwrap();
         let code = status.code().expect("not killed");
         Answer { code, out: String::from_utf8(stdout).unwrap(), err: String::from_utf8(stderr).unwrap() }

@@ -37,6 +37,7 @@ impl Decider {
     pub(super) fn schedule(&mut self, track: TrackId, verdict: Verdict, now: Now) {
         // While it is open for somebody the next one's evidence is gathered: they need not wait once it has locked.
         let can_open = self.gate.state() != State::Faulted;
+        let clock = self.wall_clock(now);
         let Some(evidence) = self.evidence.iter_mut().find(|e| e.track == track) else { return };
         let was_told = |reason: Reason| evidence.was_reported(reason);
         let is_settled = match verdict {
@@ -47,7 +48,7 @@ impl Decider {
             Verdict::Match(person, access, _) => {
                 self.granted.iter().any(|(granted, _)| *granted == person)
                     || was_told(Reason::LockedOut) && self.attempts.is_locked_out(person)
-                    || access.refusal(now.wall_ms).is_some_and(was_told)
+                    || access.refusal(clock).is_some_and(was_told)
             }
             // While one of the last looks has matched, the next one may again.
             Verdict::NoMatch(reason, _) | Verdict::Hindered(reason) => was_told(reason) && !evidence.has_matched(),

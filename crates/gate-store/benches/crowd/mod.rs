@@ -1,8 +1,7 @@
 //! Made-up people, one reference each, in arbitrary directions.
 
-use gate_core::person::Access;
 use gate_core::similarity::normalise;
-use gate_store::{NewPerson, NewReference, SiteKey, Store};
+use gate_store::{Admission, NewPerson, NewReference, SiteKey, Store};
 use std::error::Error;
 use std::path::Path;
 
@@ -19,10 +18,9 @@ pub fn store_of(
     let vectors = ids.iter().map(|_| direction(dim)).collect::<Result<Vec<_>, _>>()?;
     let references: Vec<_> =
         vectors.iter().map(|vector| [NewReference { encoder_sha256, vector, picture: None }]).collect();
-    let new = ids
-        .iter()
-        .zip(&references)
-        .map(|(id, references)| (NewPerson { id, name: "Made up", access: Access::default() }, references.as_slice()));
+    let new = ids.iter().zip(&references).map(|(id, references)| {
+        (NewPerson { id, name: "Made up", admission: Admission::ALWAYS }, references.as_slice())
+    });
     store.add_people(new)?;
     Ok((store, key))
 }

@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use gate_core::person::{Access, PersonKey};
-use gate_store::{NewPerson, NewReference, SiteKey, Store, StoreError};
+use gate_core::person::PersonKey;
+use gate_store::{Admission, NewPerson, NewReference, SiteKey, Store, StoreError};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -25,7 +25,7 @@ pub(crate) fn reference(vector: &[f32]) -> NewReference<'_> {
 }
 
 pub(crate) fn person(id: &str) -> NewPerson<'_> {
-    NewPerson { id, name: "Ana María Núñez", access: Access::default() }
+    NewPerson { id, name: "Ana María Núñez", admission: Admission::ALWAYS }
 }
 
 pub(crate) fn add(store: &mut Store, id: &str, seed: u32) -> Result<PersonKey, StoreError> {
