@@ -1,7 +1,7 @@
 //! Disks and clocks.
 
 use super::door::SOON;
-use super::gate::{EVENTS, journal_mark, mark, pid, sh, since, tool, wait_event, wait_ready, wait_told};
+use super::gate::{EVENTS, journal_mark, mark, pid, property, sh, since, tool, wait_event, wait_ready, wait_told};
 use super::{PULSE_MS, Rig, shared};
 use std::fs;
 use std::io::Write;
@@ -117,6 +117,8 @@ pub fn clock_stepped(rig: &mut Rig) -> String {
     let on =
         rig.wire.wait(edges_now, true, rig.camera.length("ana") + SOON).unwrap_or_else(|| panic!("{:#?}", since(log)));
     let stepped = Stepped::by(3 * HOURS);
+    let told = wait_event(log, "the clock's step", |event| event.kind() == "clock" && event.text("state") == "stepped");
+    assert!(told.text("detail").starts_with("by +32"), "{told:?}");
     let off = rig.wire.wait(edges_now, false, SOON * 2).expect("the pulse ends whatever the clock says");
     let pulse = (off - on).as_millis();
     // A pulse that followed the clock would end at once or never.
@@ -133,8 +135,22 @@ pub fn clock_stepped(rig: &mut Rig) -> String {
     sleep(rig.camera.length("ana"));
     drop(stepped);
     let after = rig.ana_comes_in();
+
+    // Set back by two days. The store was changed since, and its change is sealed: the gate knows that the clock lags.
+    let log = mark();
+    let stepped = Stepped::by(-48);
+    wait_event(log, "the clock's fault", |event| event.is_fault("clock", true));
+    rig.camera.play("ana");
+    wait_event(log, "a clock that nobody believes", |event| event.is_refused("ClockUnsure"));
+    sleep(rig.camera.length("ana") + Duration::from_secs(1));
+    assert!(property("StatusText").contains("BEHIND"), "{}", property("StatusText"));
+    assert!(!sh("gate-daemon check").ok && sh("gate-daemon check").said.contains("FAIL  clock"));
     tool(&["set", "ana", "--valid-until", "none"]).done();
-    assert_eq!(rig.wire.openings(edges), 3);
+    sleep(Duration::from_millis(500));
+    rig.ana_comes_in();
+    drop(stepped);
+    wait_event(log, "the clock's recovery", |event| event.is_fault("clock", false));
+    assert_eq!(rig.wire.openings(edges), 4);
     format!(
         "pulse {pulse} ms of 1500 across a step of {} h; before: {}; after: {}",
         3 * HOURS,
