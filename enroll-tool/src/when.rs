@@ -94,10 +94,11 @@ impl Zone {
         let rules = match TimeZone::try_system() {
             Ok(rules) => rules,
             // By convention a machine without this file keeps UTC.
-            Err(_) if !Path::new("/etc/localtime").exists() => TimeZone::UTC,
+            Err(_) if std::env::var_os("TZ").is_none() && !Path::new("/etc/localtime").exists() => TimeZone::UTC,
             Err(_) => TimeZone::system(),
         };
-        let name = rules.iana_name().filter(|name| TimeZone::get(name).is_ok()).map(str::to_owned);
+        let is_known = |name: &&str| !rules.is_unknown() && TimeZone::get(name).is_ok();
+        let name = rules.iana_name().filter(is_known).map(str::to_owned);
         let name = name.ok_or_else(|| {
             "this machine's time zone has no name, and a day is kept with its zone: set [enrol] time_zone, as in \
              \"Asia/Seoul\", or write an instant (2026-12-31T17:00:00Z)"

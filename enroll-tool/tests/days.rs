@@ -59,8 +59,10 @@ fn the_sites_zone_comes_before_the_machines_and_one_without_a_name_takes_no_days
     let desk = Desk::new();
     desk.add("ana", &[&sample("astronaut.png")]).code(0);
     let set = ["set", "ana", "--valid-until", "2026-12-31", "--json"];
-    let nameless = desk.run_on(&zone("XYZ-9"), set).refused(None);
-    assert!(nameless.contains("[enrol] time_zone"), "{nameless}");
+    for name in ["XYZ-9", "Nowhere/Land"] {
+        let nameless = desk.run_on(&zone(name), set).refused(None);
+        assert!(nameless.contains("[enrol] time_zone"), "{nameless}");
+    }
 
     let config = fs::read_to_string(desk.path("gate.toml")).unwrap();
     desk.write("gate.toml", config.replace("[enrol]\n", "[enrol]\ntime_zone = \"Asia/Seoul\"\n").as_bytes());

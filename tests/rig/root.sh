@@ -15,7 +15,7 @@ if [ -d "$folder" ] && cmp -s "$0" "$mark"; then
 fi
 rm -rf "$folder" "$mark"
 tar=$folder.tar
-mmdebstrap --quiet --variant=minbase --include=systemd-sysv,dbus,udev,kmod,libstdc++6,procps \
+mmdebstrap --quiet --variant=minbase --include=systemd-sysv,dbus,udev,kmod,libstdc++6,procps,tzdata \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/var/cache/apt/*' "$release" "$tar"
 mkdir -p "$folder"
