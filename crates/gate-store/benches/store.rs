@@ -18,21 +18,21 @@ fn main() {
 #[allow(clippy::unwrap_used)] // a bench that cannot set itself up has nothing to measure
 fn open_and_load(bencher: divan::Bencher<'_, '_>, people: usize) {
     let dir = tempfile::tempdir().unwrap();
-    let (_store, key) = crowd::store_of(people, dir.path(), ENCODER, DIM).unwrap();
+    let (_store, key) = crowd::store_of(people, &dir.path().join("store"), ENCODER, DIM).unwrap();
     bencher.bench_local(|| {
-        let gallery = Store::open_read_only(dir.path(), &key).unwrap().gallery(ENCODER, DIM).unwrap();
+        let gallery = Store::open_read_only(&dir.path().join("store"), &key).unwrap().gallery(ENCODER, DIM).unwrap();
         assert_eq!(gallery.owners.len(), people);
         gallery
     });
 }
 
-/// Durable: two syncs of the device per person.
+/// Durable: three syncs of the device per person, keys, database and anchor.
 #[divan::bench(sample_count = 50, sample_size = 1)]
 #[allow(clippy::unwrap_used)]
 fn add_one_to_10_000(bencher: divan::Bencher<'_, '_>) {
     let dir = tempfile::tempdir().unwrap();
     let mut index = 10_000;
-    let (mut store, _key) = crowd::store_of(index, dir.path(), ENCODER, DIM).unwrap();
+    let (mut store, _key) = crowd::store_of(index, &dir.path().join("store"), ENCODER, DIM).unwrap();
     bencher.bench_local(|| {
         index += 1;
         let new = NewPerson { id: &format!("new-{index}"), name: "Ben", admission: Admission::ALWAYS };
@@ -47,7 +47,7 @@ fn add_one_to_10_000(bencher: divan::Bencher<'_, '_>) {
 fn poll_change_mark(bencher: divan::Bencher<'_, '_>) {
     let dir = tempfile::tempdir().unwrap();
     let key = SiteKey::generate().unwrap();
-    let _writer = Store::init(dir.path(), &key).unwrap();
-    let reader = Store::open_read_only(dir.path(), &key).unwrap();
+    let _writer = Store::init(&dir.path().join("store"), &key).unwrap();
+    let reader = Store::open_read_only(&dir.path().join("store"), &key).unwrap();
     bencher.bench_local(|| reader.change_mark().unwrap());
 }

@@ -46,7 +46,7 @@ use crate::reader::check_shape;
 use crate::seal::{Bound, SEAL_BYTES, random};
 use crate::slots::{Mark, SlotBlocks, SlotRef, Slots};
 use crate::store::Store;
-use crate::{Result, StoreError};
+use crate::{MAX_ID_CHARS, Result, StoreError};
 
 const HEAD_PLAIN_BYTES: usize = 8 + 8 + 1 + 4;
 /// Bytes of a sealed head.
@@ -395,12 +395,18 @@ pub(crate) fn concerned(keys: &Keys, tx: &Transaction<'_>, path: &Path, slots: &
     let (mut people, mut placed) = (BTreeSet::new(), HashSet::new());
     for_people(tx, path, |row| match keys.unwrap(&mut bound, slots, &row.slot, row.key, &row.id) {
         Ok(_) => drop(placed.insert(row.slot.number)),
-        Err(_) => drop(people.insert(row.id)),
+        Err(_) => drop(people.insert(printable(&row.id))),
     })?;
     for slot in slots.taken().filter(|slot| !placed.contains(&slot.number)) {
         people.extend(keys.holder(&mut bound, slots, &slot).map(|holder| holder.id));
     }
     Ok(people.into_iter().collect())
+}
+
+/// An id that may be anything, since the row does not open, for a message.
+fn printable(id: &str) -> String {
+    let shown = |c: char| if c.is_ascii_graphic() { c } else { '?' };
+    id.chars().take(MAX_ID_CHARS).map(shown).collect()
 }
 
 /// Calls `each` with everybody's row.

@@ -43,6 +43,8 @@ const HEADS: [u64; 2] = [4096, 8192];
 const SLOTS: u64 = 12288;
 /// Bytes of a slot.
 pub(crate) const BLOCK: usize = 160;
+/// More than four million slots: no gate has so many people, and the file is read into memory.
+const MAX_BYTES: u64 = 640 << 20;
 /// How long a reader waits for a writer, and a writer for readers.
 const LOCK_MAX: Duration = Duration::from_secs(5);
 
@@ -173,6 +175,10 @@ impl SlotFile {
 
     /// Reads everything. Call it after the database snapshot was taken, under the same lock.
     pub(crate) fn read(&self) -> Result<Slots> {
+        let length = self.file.metadata().map_err(|error| StoreError::io("examine", &self.path, error))?.len();
+        if length > MAX_BYTES {
+            return Err(StoreError::damaged(&self.path, "it has grown beyond all bounds"));
+        }
         let mut bytes = Vec::new();
         let mut file = &self.file;
         let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_end(&mut bytes));

@@ -206,6 +206,7 @@ fn rows_renamed_exchanged_or_added_lock() {
         (swap, &["ida", "kim"]),
         (slot, &["kim"]),
         (added, &["bob"]),
+        ("UPDATE people SET id = 'b' || char(27) || '[2Jx' WHERE id = 'kim'", &["b?[2Jx", "kim"]),
         ("DELETE FROM people", &["ana", "ben", "ida", "jon", "kim", "lea"]),
     ] {
         let (dir, key, _, _) = store_with_a_past();
