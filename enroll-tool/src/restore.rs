@@ -3,10 +3,11 @@
 use crate::args::Restore;
 use crate::desk::{Desk, columns, count};
 use crate::refusal::{Exit, refuse};
-use crate::when;
+use crate::when::{self, Zone};
 use anyhow::Result;
+use gate_core::clock::WallClock;
 use gate_core::person::Access;
-use gate_store::{Fate, Outcome, Restoration, SiteKey};
+use gate_store::{Admission, Fate, Outcome, Restoration, SiteKey};
 use serde::Serialize;
 use std::io::{BufRead, IsTerminal};
 use std::path::Path;
@@ -99,7 +100,7 @@ pub fn restore(desk: &Desk, args: &Restore) -> Result<Exit> {
     }
 
     let from = args.backup.as_deref().unwrap_or(desk.site.store_dir());
-    eprint!("{}", told(from, &restoration, &changed, &same));
+    eprint!("{}", told(from, &desk.zone(), &restoration, &changed, &same));
     if !args.yes {
         confirm()?;
     }
@@ -115,19 +116,18 @@ pub fn restore(desk: &Desk, args: &Restore) -> Result<Exit> {
 }
 
 /// What the restoration would do, for people.
-fn told(from: &Path, restoration: &Restoration, changed: &[&Outcome], same: &[&Outcome]) -> String {
+fn told(from: &Path, zone: &Zone, restoration: &Restoration, changed: &[&Outcome], same: &[&Outcome]) -> String {
     let mut text = format!("backup   {}\n", from.display());
     if let Some(reason) = restoration.reason() {
         text.push_str(&format!("because  {reason}\n"));
     }
-    let now_ms = when::now_ms();
     let row =
         |outcome: &Outcome, what: String| vec![outcome.id.clone(), outcome.name.clone().unwrap_or_default(), what];
-    let mut rows: Vec<_> = changed.iter().map(|outcome| row(outcome, undone(outcome, now_ms))).collect();
+    let mut rows: Vec<_> = changed.iter().map(|outcome| row(outcome, undone(outcome, zone))).collect();
     let all_unknown = changed.is_empty() && !restoration.present_is_known();
     if all_unknown {
         // Both files may be old: staff must look at everybody.
-        rows.extend(same.iter().filter_map(|outcome| Some(row(outcome, when::standing(&outcome.after?, now_ms)))));
+        rows.extend(same.iter().filter_map(|outcome| Some(row(outcome, standing(outcome.after?, zone)))));
     }
     text.push_str(&columns(&rows));
     if all_unknown {
@@ -141,9 +141,14 @@ fn told(from: &Path, restoration: &Restoration, changed: &[&Outcome], same: &[&O
     text
 }
 
+/// Whether, and when, somebody may come in, by the clock as it is: which one is right is another question here.
+fn standing(access: Access, zone: &Zone) -> String {
+    zone.standing(&Admission::from(access), WallClock::unchecked(when::now_ms()))
+}
+
 /// One person's outcome, for people.
-fn undone(outcome: &Outcome, now_ms: i64) -> String {
-    let standing = |access: Option<Access>| access.map_or_else(String::new, |access| when::standing(&access, now_ms));
+fn undone(outcome: &Outcome, zone: &Zone) -> String {
+    let standing = |access: Option<Access>| access.map_or_else(String::new, |access| standing(access, zone));
     match outcome.fate {
         Fate::Same => standing(outcome.after),
         Fate::Stricter if outcome.present == outcome.copy => {

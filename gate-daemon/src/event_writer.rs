@@ -318,6 +318,8 @@ impl Drop for EventThread {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use std::fs::OpenOptions;
+    use std::os::unix::fs::OpenOptionsExt;
     use std::sync::Mutex;
     use std::sync::mpsc::Sender;
 

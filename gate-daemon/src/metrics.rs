@@ -240,7 +240,8 @@ impl Metrics {
         }
         let mut alarms = encoder.encode_descriptor("alarms", "Alarms raised.", None, MetricType::Counter)?;
         for (alarm, (raised, _)) in Alarm::ALL.iter().zip(&self.alarms) {
-            let mut one = alarms.encode_family(&[("cause", alarm.name())])?;
+            let cause = [("cause", alarm.name())];
+            let mut one = alarms.encode_family(&cause)?;
             one.encode_counter::<NoLabelSet, _, u64>(&raised.load(Relaxed), None)?;
         }
         let help = "How long a stage of one frame took, where it was needed; frame = the whole way.";

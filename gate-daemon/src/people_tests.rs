@@ -3,8 +3,7 @@
 
 use super::*;
 use gate_config::Config;
-use gate_core::person::Access;
-use gate_store::{KeySource, NewPerson, NewReference, SiteKey};
+use gate_store::{Admission, KeySource, NewPerson, NewReference, SiteKey};
 use gate_vision::card::Job;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -48,7 +47,7 @@ impl Rig {
         let mut vector = vec![0.0; 128];
         vector[0] = 1.0;
         let reference = NewReference { encoder_sha256: &encoder.encoder_sha256(), vector: &vector, picture: None };
-        store.add_person(&NewPerson { id: "ana", name: "Ana", access: Access::default() }, &[reference]).unwrap();
+        store.add_person(&NewPerson { id: "ana", name: "Ana", admission: Admission::ALWAYS }, &[reference]).unwrap();
         drop(store);
 
         let deadly = Arc::new(AtomicBool::new(false));

@@ -1,8 +1,8 @@
 //! What time it is at least: the moments that have passed for sure, and where each is known from.
 
-use crate::{Site, SiteError};
+use crate::Site;
 use gate_core::clock::WallClock;
-use gate_store::{Anchor, Number, SiteKey, Store};
+use gate_store::{Number, Store};
 
 /// When this program was made, Unix milliseconds; 0 where that is not known. See `build.rs`.
 const MADE_S: &str = env!("GATE_MADE_S");
@@ -45,14 +45,6 @@ impl KnownTimes {
 }
 
 impl Site {
-    /// Where the gate keeps what must never go back.
-    ///
-    /// # Errors
-    /// When the site key cannot be read, or the store folder has no place beside it.
-    pub fn anchor(&self) -> Result<Anchor, SiteError> {
-        Ok(Anchor::new(&Anchor::place(self.store_dir())?, &SiteKey::load(&self.key_source())?))
-    }
-
     /// The moments that have passed for sure, as far as program, store and anchor tell. What cannot be read tells nothing.
     #[must_use]
     pub fn known_times(&self, store: Option<&Store>) -> KnownTimes {
