@@ -42,7 +42,6 @@ use crate::anchor::Number;
 use crate::error::SqlAt;
 use crate::keys::{DataKey, Keys};
 use crate::people::{PERSON_COLUMNS, PersonRow, find, write_transaction};
-use crate::reader::check_shape;
 use crate::seal::{Bound, SEAL_BYTES, random};
 use crate::slots::{Mark, SlotBlocks, SlotRef, Slots};
 use crate::store::Store;
@@ -199,7 +198,7 @@ impl Store {
         let _locked = self.slots.lock_to_read()?;
         let tx = self.conn.unchecked_transaction().at(&self.path)?;
         // Reading begins the database's snapshot. The file may be another than the one that was opened.
-        check_shape(&tx, &self.path)?;
+        self.shape.check(&tx, &self.path)?;
         let register = self.keys.register(&tx, &self.path)?;
         let slots = self.slots.read()?;
         self.judge(&tx, &slots, &register)?;

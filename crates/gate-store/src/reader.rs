@@ -2,21 +2,22 @@
 //!
 //! Sealing protects what a row says. It does not protect the program from a file that is made to be read for ever: a
 //! view without end in place of a table, a value of gigabytes, a disk that answers once a minute. Every connection gets
-//! [`harden`], every opening [`check_shape`], and every reader a [`Deadline`]: for opening, and for each read of the gate.
+//! [`harden`], every opening [`CheckedShape`], and every reader a [`Deadline`]: for opening, and for each read of the gate.
 //!
 //! ```text
-//!  open ── harden ── check_shape ──▶ Store ──▶ a read: Deadline::begin ── statements ── dropped
+//!  open ── harden ── CheckedShape ──▶ Store ──▶ a read: Deadline::begin ── statements ── dropped
 //!                                                       └── progress handler: past the deadline? interrupted
 //! ```
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
+use rusqlite::{Connection, Transaction};
 
 use crate::error::SqlAt;
 use crate::store::{BUSY_TIMEOUT, Store};
@@ -41,12 +42,30 @@ pub(crate) fn harden(conn: &Connection) -> rusqlite::Result<()> {
     conn.pragma_update(None, "cell_size_check", true)
 }
 
-/// Refuses a database whose tables are not those that the migrations make: each a real table with the same columns, and
-/// no view, trigger or virtual table anywhere. A table that a migration adds is expected from then on.
-///
-/// # Errors
-/// [`StoreError::Shape`], with the first object that is not as it should be.
-pub(crate) fn check_shape(conn: &Connection, path: &Path) -> Result<()> {
+/// The schema that was found to be ours, as SQLite counts its changes. A connection reads by the schema that it has parsed
+/// until that number changes, so one check serves for as long.
+#[derive(Debug, Default)]
+pub(crate) struct CheckedShape(Cell<Option<i64>>);
+
+impl CheckedShape {
+    /// Refuses a database whose tables are not those that the migrations make: each a real table with the same columns,
+    /// and no view, trigger or virtual table anywhere. A table that a migration adds is expected from then on. Call it in
+    /// a transaction, which it makes a snapshot.
+    ///
+    /// # Errors
+    /// [`StoreError::Shape`], with the first object that is not as it should be.
+    pub(crate) fn check(&self, conn: &Transaction<'_>, path: &Path) -> Result<()> {
+        let mut query = conn.prepare_cached("PRAGMA schema_version").at(path)?;
+        let version = query.query_row([], |row| row.get(0)).at(path)?;
+        if self.0.get() != Some(version) {
+            check_shape(conn, path)?;
+            self.0.set(Some(version));
+        }
+        Ok(())
+    }
+}
+
+fn check_shape(conn: &Connection, path: &Path) -> Result<()> {
     let refuse = |what: String| Err(StoreError::Shape { path: path.to_path_buf(), what });
 
     // Views, triggers and virtual tables have no page of their own.

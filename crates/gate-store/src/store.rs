@@ -17,7 +17,7 @@ use crate::epoch::{Count, Head, Phase, Register};
 use crate::error::SqlAt;
 use crate::key::{SiteKey, sync_parent};
 use crate::keys::Keys;
-use crate::reader::{self, Deadline};
+use crate::reader::{self, CheckedShape, Deadline};
 use crate::seal::random;
 use crate::slots::{self, Mark, SlotFile};
 use crate::{Result, StoreError, schema, upgrade};
@@ -36,6 +36,7 @@ pub struct Store {
     pub(crate) keys: Keys,
     pub(crate) anchor: Anchor,
     pub(crate) deadline: Deadline,
+    pub(crate) shape: CheckedShape,
 }
 
 impl fmt::Debug for Store {
@@ -110,8 +111,9 @@ impl Store {
         let keys = Keys::unlock(&conn, &path, key)?;
         upgrade::complete(&path, &keys)?;
         let slots = SlotFile::open(dir, &keys.store_mark, true)?;
-        reader::check_shape(&conn, &path)?;
-        Ok(Store { conn, path, slots, keys, anchor, deadline: Deadline::none() })
+        let shape = CheckedShape::default();
+        shape.check(&conn.unchecked_transaction().at(&path)?, &path)?;
+        Ok(Store { conn, path, slots, keys, anchor, deadline: Deadline::none(), shape })
     }
 
     /// Opens the store for reading. Changes by others are seen.
@@ -135,14 +137,15 @@ impl Store {
         if found < schema::VERSION {
             return Err(StoreError::OlderSchema { path, found, known: schema::VERSION });
         }
-        reader::check_shape(&conn, &path)?;
+        let shape = CheckedShape::default();
+        shape.check(&conn.unchecked_transaction().at(&path)?, &path)?;
         let keys = Keys::unlock(&conn, &path, key)?;
         if upgrade::is_incomplete(&path, &keys) {
             return Err(StoreError::OlderSchema { path, found: found - 1, known: schema::VERSION });
         }
         let slots = SlotFile::open(dir, &keys.store_mark, false)?;
         let anchor = Anchor::new(&Anchor::place(dir)?, key);
-        let store = Store { conn, path, slots, keys, anchor, deadline: Deadline::none() };
+        let store = Store { conn, path, slots, keys, anchor, deadline: Deadline::none(), shape };
         store.snapshot()?;
         drop(reading);
         Ok(store)
