@@ -7,7 +7,7 @@ use crate::when::{self, Zone};
 use anyhow::Result;
 use gate_core::clock::WallClock;
 use gate_core::person::Access;
-use gate_store::{Admission, Fate, Outcome, Restoration, SiteKey};
+use gate_store::{Fate, Outcome, Restoration, SiteKey};
 use serde::Serialize;
 use std::io::{BufRead, IsTerminal};
 use std::path::Path;
@@ -100,7 +100,7 @@ pub fn restore(desk: &Desk, args: &Restore) -> Result<Exit> {
     }
 
     let from = args.backup.as_deref().unwrap_or(desk.site.store_dir());
-    eprint!("{}", told(from, &desk.zone(), &restoration, &changed, &same));
+    eprint!("{}", told(desk, from, &restoration, &changed, &same));
     if !args.yes {
         confirm()?;
     }
@@ -116,18 +116,20 @@ pub fn restore(desk: &Desk, args: &Restore) -> Result<Exit> {
 }
 
 /// What the restoration would do, for people.
-fn told(from: &Path, zone: &Zone, restoration: &Restoration, changed: &[&Outcome], same: &[&Outcome]) -> String {
+fn told(desk: &Desk, from: &Path, restoration: &Restoration, changed: &[&Outcome], same: &[&Outcome]) -> String {
     let mut text = format!("backup   {}\n", from.display());
     if let Some(reason) = restoration.reason() {
         text.push_str(&format!("because  {reason}\n"));
     }
+    let (zone, clock) = (desk.zone(), desk.site.known_times(None).check(when::now_ms()));
     let row =
         |outcome: &Outcome, what: String| vec![outcome.id.clone(), outcome.name.clone().unwrap_or_default(), what];
-    let mut rows: Vec<_> = changed.iter().map(|outcome| row(outcome, undone(outcome, zone))).collect();
+    let mut rows: Vec<_> = changed.iter().map(|outcome| row(outcome, undone(outcome, &zone, clock))).collect();
     let all_unknown = changed.is_empty() && !restoration.present_is_known();
     if all_unknown {
         // Both files may be old: staff must look at everybody.
-        rows.extend(same.iter().filter_map(|outcome| Some(row(outcome, standing(outcome.after?, zone)))));
+        let standing = |outcome: &Outcome| Some(zone.standing(&outcome.after?.into(), clock));
+        rows.extend(same.iter().filter_map(|outcome| Some(row(outcome, standing(outcome)?))));
     }
     text.push_str(&columns(&rows));
     if all_unknown {
@@ -141,14 +143,10 @@ fn told(from: &Path, zone: &Zone, restoration: &Restoration, changed: &[&Outcome
     text
 }
 
-/// Whether, and when, somebody may come in, by the clock as it is: which one is right is another question here.
-fn standing(access: Access, zone: &Zone) -> String {
-    zone.standing(&Admission::from(access), WallClock::unchecked(when::now_ms()))
-}
-
 /// One person's outcome, for people.
-fn undone(outcome: &Outcome, zone: &Zone) -> String {
-    let standing = |access: Option<Access>| access.map_or_else(String::new, |access| standing(access, zone));
+fn undone(outcome: &Outcome, zone: &Zone, clock: WallClock) -> String {
+    let standing =
+        |access: Option<Access>| access.map_or_else(String::new, |access| zone.standing(&access.into(), clock));
     match outcome.fate {
         Fate::Same => standing(outcome.after),
         Fate::Stricter if outcome.present == outcome.copy => {
