@@ -2,16 +2,15 @@
 
 use crate::inputs;
 use crate::refusal::{refuse, refuse_face};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use gate_core::geometry::Rect;
 use gate_core::picture::Rgb;
 use gate_core::policy::QualityPolicy;
 use gate_core::quality::Quality;
 use gate_core::reason::Reason;
-use gate_vision::photo::Photo;
+use gate_vision::photo::{self, Photo};
 use gate_vision::{Portrait, Vision};
-use image::imageops::{self, FilterType};
-use image::{ExtendedColorType, RgbImage};
+use image::ExtendedColorType;
 use serde::Serialize;
 use std::path::Path;
 
@@ -95,19 +94,9 @@ pub fn advice(reason: Reason, quality: Option<&Quality>, policy: &QualityPolicy)
 /// # Errors
 /// When it cannot be encoded.
 pub fn kept_picture(picture: Rgb<'_>, face: &Rect) -> Result<Vec<u8>> {
-    let whole = RgbImage::from_raw(picture.width_px(), picture.height_px(), picture.data().to_vec());
-    let whole = whole.context("the picture's size does not fit its pixels")?;
     let margin = KEPT_MARGIN * face.w.max(face.h);
-    let edge = |at: f32, side: u32| at.clamp(0.0, side as f32) as u32;
-    let (left, top) = (edge(face.x - margin, whole.width()), edge(face.y - margin, whole.height()));
-    let right = edge(face.x + face.w + margin, whole.width()).max(left + 1);
-    let bottom = edge(face.y + face.h + margin, whole.height()).max(top + 1);
-    let mut cut = imageops::crop_imm(&whole, left, top, right - left, bottom - top).to_image();
-    let longest = cut.width().max(cut.height());
-    if longest > KEPT_SIDE_MAX_PX {
-        let scaled = |side: u32| (u64::from(side) * u64::from(KEPT_SIDE_MAX_PX) / u64::from(longest)).max(1) as u32;
-        cut = imageops::resize(&cut, scaled(cut.width()), scaled(cut.height()), FilterType::Triangle);
-    }
+    let part = Rect { x: face.x - margin, y: face.y - margin, w: face.w + 2.0 * margin, h: face.h + 2.0 * margin };
+    let cut = photo::cut(picture, &part, KEPT_SIDE_MAX_PX)?;
     let mut jpeg = Vec::new();
     let mut encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, KEPT_JPEG_QUALITY);
     encoder.encode(cut.as_raw(), cut.width(), cut.height(), ExtendedColorType::Rgb8)?;

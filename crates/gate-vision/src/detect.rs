@@ -21,6 +21,8 @@ const VOTER_IOU: f32 = 0.5;
 const SAME_FACE_IOU: f32 = 0.3;
 /// One prediction for each cell at each of these strides.
 const STRIDES: [u32; 3] = [8, 16, 32];
+/// The margin around a picture that a face may fill.
+const GREY: u8 = 127;
 /// Cells that say "a face" in a frame of some people.
 const CELLS_USUAL: usize = 1_000;
 
@@ -159,6 +161,33 @@ impl Detector {
         self.faces(layout)
     }
 
+    /// The same of the picture with a grey margin of half its longer side around it: for a face that fills the picture.
+    ///
+    /// The margin is put around what the network sees, so a large picture costs no more than a small one.
+    ///
+    /// # Errors
+    /// When the network cannot be run.
+    pub fn detect_in_margin(&mut self, picture: Rgb<'_>, max_px: u32) -> Result<Faces, VisionError> {
+        let inner = Layout::of(picture, (max_px / 2).max(1));
+        let (width, height) = (inner.width, inner.height);
+        let margin = width.max(height) / 2;
+        let (wide_width, wide_height) = (width + 2 * margin, height + 2 * margin);
+
+        let pixels = if self.resize(picture, inner)? { self.small.as_slice() } else { picture.data() };
+        let mut wide = vec![GREY; (wide_width * wide_height * 3) as usize];
+        let rows = wide.chunks_exact_mut(wide_width as usize * 3).skip(margin as usize);
+        for (to, from) in rows.zip(pixels.chunks_exact(width as usize * 3).take(height as usize)) {
+            to[margin as usize * 3..][..from.len()].copy_from_slice(from);
+        }
+
+        let Some(wide) = Rgb::new(&wide, wide_width, wide_height) else { return Ok(Faces::new()) };
+        let mut faces = self.detect(wide, max_px)?;
+        for face in &mut faces {
+            *face = inner.to_picture(&shifted(face, -(margin as f32)));
+        }
+        Ok(faces)
+    }
+
     /// The same of the picture shrunk by a whole number, at least 1: each pixel is the mean of `factor` x `factor`.
     ///
     /// # Errors
@@ -220,30 +249,36 @@ impl Detector {
 
     /// Writes the picture into `planes`, shrunk if need be, black beyond its edges.
     fn fill(&mut self, picture: Rgb<'_>, layout: Layout) -> Result<(), VisionError> {
+        let pixels = if self.resize(picture, layout)? { &self.small } else { picture.data() };
+        let planes = Self::input(&mut self.planes, layout);
+        let width = layout.width as usize;
+        write_planes(self.network.card().input, pixels, width, planes, layout.input_width as usize);
+        Ok(())
+    }
+
+    /// Resizes the layout's part of the picture into `small`; `false` where that is the picture as it is.
+    fn resize(&mut self, picture: Rgb<'_>, layout: Layout) -> Result<bool, VisionError> {
         let (width, height) = (layout.width as usize, layout.height as usize);
         let part = layout.part;
         let whole = (picture.width_px() as f32, picture.height_px() as f32) == (part.w, part.h);
-        let same_size = whole && (part.w, part.h) == (width as f32, height as f32);
-        if !same_size {
-            let unfit = |e: &dyn std::fmt::Display| failed(self.network.card(), e.to_string());
-            self.small.resize(width * height * 3, 0);
-            let source = TypedImageRef::<U8x3>::from_buffer(picture.width_px(), picture.height_px(), picture.data())
-                .map_err(|e| unfit(&e))?;
-            let mut target =
-                TypedImage::<U8x3>::from_buffer(layout.width, layout.height, &mut self.small).map_err(|e| unfit(&e))?;
-            let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).crop(
-                part.x.into(),
-                part.y.into(),
-                part.w.into(),
-                part.h.into(),
-            );
-            // By its type, so that the program holds no resizer of other pixels.
-            self.resizer.resize_typed(&source, &mut target, &options).map_err(|e| unfit(&e))?;
+        if whole && (part.w, part.h) == (width as f32, height as f32) {
+            return Ok(false);
         }
-        let pixels = if same_size { picture.data() } else { &self.small };
-        let planes = Self::input(&mut self.planes, layout);
-        write_planes(self.network.card().input, pixels, width, planes, layout.input_width as usize);
-        Ok(())
+        let unfit = |e: &dyn std::fmt::Display| failed(self.network.card(), e.to_string());
+        self.small.resize(width * height * 3, 0);
+        let source = TypedImageRef::<U8x3>::from_buffer(picture.width_px(), picture.height_px(), picture.data())
+            .map_err(|e| unfit(&e))?;
+        let mut target =
+            TypedImage::<U8x3>::from_buffer(layout.width, layout.height, &mut self.small).map_err(|e| unfit(&e))?;
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).crop(
+            part.x.into(),
+            part.y.into(),
+            part.w.into(),
+            part.h.into(),
+        );
+        // By its type, so that the program holds no resizer of other pixels.
+        self.resizer.resize_typed(&source, &mut target, &options).map_err(|e| unfit(&e))?;
+        Ok(true)
     }
 
     /// The part of `planes` that is the network's input, black where this picture does not reach.
@@ -315,6 +350,15 @@ fn suppress(cells: &mut [Face], iou: f32) -> Faces {
     }
     kept.sort_unstable_by(|a, b| b.rect.w.total_cmp(&a.rect.w));
     kept
+}
+
+fn shifted(face: &Face, by: f32) -> Face {
+    let r = face.rect;
+    Face {
+        rect: Rect { x: r.x + by, y: r.y + by, ..r },
+        landmarks: face.landmarks.map(|p| Point { x: p.x + by, y: p.y + by }),
+        score: face.score,
+    }
 }
 
 /// The weighted mean of several faces' landmarks.

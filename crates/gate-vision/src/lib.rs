@@ -33,7 +33,7 @@ pub use runtime::{Optimised, Provider, Runtime, SessionOptions};
 
 use align::{CHIP_BYTES, Chip, align, new_chip};
 use card::{Card, Job};
-use gate_core::geometry::{Face, Faces, Point, Rect};
+use gate_core::geometry::{Face, Faces};
 use gate_core::picture::Rgb;
 use gate_core::quality::Quality;
 use photo::Photo;
@@ -248,10 +248,7 @@ impl Vision {
         let Some(picture) = photo.view() else { return Ok(Vec::new()) };
         let mut faces = self.detect(picture)?;
         if faces.is_empty() {
-            let (wide, margin) = photo.with_margin();
-            if let Some(view) = wide.view() {
-                faces = self.detect(view)?.iter().map(|f| shifted(f, -(margin as f32))).collect();
-            }
+            faces = self.detector.detect_in_margin(picture, self.detect_max_px)?;
         }
         let mut portraits = Vec::with_capacity(faces.len());
         for face in &faces {
@@ -273,13 +270,4 @@ pub fn portrait(picture: Rgb<'_>, face: &Face) -> Option<Portrait> {
 pub fn cut_out(picture: Rgb<'_>, face: &Face, chip: &mut Chip) -> Option<Quality> {
     let is_cut = align(picture, face, chip);
     is_cut.then(|| Quality::measure(face, picture.width_px(), picture.height_px(), chip.as_slice()))?
-}
-
-fn shifted(face: &Face, by: f32) -> Face {
-    let r = face.rect;
-    Face {
-        rect: Rect { x: r.x + by, y: r.y + by, ..r },
-        landmarks: face.landmarks.map(|p| Point { x: p.x + by, y: p.y + by }),
-        score: face.score,
-    }
 }

@@ -1,26 +1,37 @@
 //! Reads a picture file that somebody hands in: any orientation, and no trust.
 
+mod budget;
+mod webp;
+
+pub use budget::MEMORY_MAX_BYTES;
+
 use crate::error::VisionError;
+use budget::{Decoded, METADATA_MAX_BYTES, Plan};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use gate_core::geometry::Rect;
 use gate_core::picture::Rgb;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use image::metadata::Orientation;
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 use std::fs::File;
 use std::io::{Cursor, Read, Seek};
 use std::path::Path;
 
 /// Largest side of a picture, pixels.
 pub const SIDE_MAX_PX: u32 = 12_000;
-/// Most memory that decoding may take, bytes. A 64-megapixel photo fits.
-pub const DECODED_MAX_BYTES: u64 = 256 << 20;
 /// Largest file, bytes.
 pub const FILE_MAX_BYTES: u64 = 64 << 20;
 
 /// A decoded picture, upright, 8-bit RGB.
 pub struct Photo {
-    pixels: image::RgbImage,
+    pixels: RgbImage,
 }
 
 impl Photo {
-    /// Reads a JPEG, PNG, WebP, BMP or GIF (first frame) and turns it upright as its EXIF orientation says.
+    /// Reads a JPEG, PNG, lossy WebP, BMP or GIF (first frame) and turns it upright as its EXIF orientation says.
+    ///
+    /// Takes at most [`MEMORY_MAX_BYTES`].
     ///
     /// # Errors
     /// When the file cannot be read, is not such a picture, is damaged, or is larger than the limits above.
@@ -36,47 +47,76 @@ impl Photo {
     pub fn from_file(mut file: &File, path: &Path) -> Result<Self, VisionError> {
         let io = |source| VisionError::Io { path: path.to_path_buf(), source };
         file.rewind().map_err(io)?;
-        let mut content = Vec::new();
-        file.take(FILE_MAX_BYTES + 1).read_to_end(&mut content).map_err(io)?;
-        if content.len() as u64 > FILE_MAX_BYTES {
-            let bytes = file.metadata().map_err(io)?.len();
-            let why =
-                format!("a file of {} MB is no passport picture; at most {} MB", bytes >> 20, FILE_MAX_BYTES >> 20);
+        let size = file.metadata().map_err(io)?.len().min(FILE_MAX_BYTES + 1);
+
+        // Not by its stated size alone: it may grow meanwhile.
+        let mut bytes = Vec::with_capacity(size as usize);
+        file.take(FILE_MAX_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
+        if bytes.len() as u64 > FILE_MAX_BYTES {
+            let why = format!("a file of more than {} MB is no passport picture: shrink it", FILE_MAX_BYTES >> 20);
             return Err(VisionError::Picture { path: path.to_path_buf(), why });
         }
-        Self::decode(&content, path)
+        Self::decode(bytes, path)
     }
 
     /// The same from the file's bytes; `path` is only for the error message.
     ///
     /// # Errors
     /// See [`Photo::read`].
-    pub fn decode(bytes: &[u8], path: &Path) -> Result<Self, VisionError> {
+    pub fn decode(bytes: Vec<u8>, path: &Path) -> Result<Self, VisionError> {
         let refuse = |why: String| VisionError::Picture { path: path.to_path_buf(), why };
         let known = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Gif];
-        let format = image::guess_format(bytes).ok().filter(|f| known.contains(f));
+        let format = image::guess_format(&bytes).ok().filter(|f| known.contains(f));
         let format = format.ok_or_else(|| refuse("not a JPEG, PNG, WebP, BMP or GIF picture".into()))?;
+        Self::decode_as(format, bytes).map_err(|fault| {
+            refuse(match fault {
+                Fault::TooLarge | Fault::Image(ImageError::Limits(_)) => format!(
+                    "too large: at most {SIDE_MAX_PX} pixels a side and {} MB of memory to read it; shrink the picture",
+                    MEMORY_MAX_BYTES >> 20
+                ),
+                Fault::NotLossy => "a lossless, animated or damaged WebP: save it as JPEG or PNG".into(),
+                Fault::Image(other) => format!("damaged or unreadable: {other}"),
+            })
+        })
+    }
+
+    fn decode_as(format: ImageFormat, mut bytes: Vec<u8>) -> Result<Self, Fault> {
+        let mut exif = None;
+        if format == ImageFormat::WebP {
+            let lossy = webp::Lossy::read(&bytes).ok_or(Fault::NotLossy)?;
+            (bytes, exif) = (lossy.file, lossy.exif);
+        }
+        let plan = Plan::new(format, &bytes);
+
         let mut limits = Limits::default();
         limits.max_image_width = Some(SIDE_MAX_PX);
         limits.max_image_height = Some(SIDE_MAX_PX);
-        limits.max_alloc = Some(DECODED_MAX_BYTES);
-        let explain = |e: ImageError| match e {
-            ImageError::Limits(_) => refuse(format!(
-                "too large: at most {SIDE_MAX_PX} pixels a side and {} MB decoded; shrink the picture",
-                DECODED_MAX_BYTES >> 20
-            )),
-            other => refuse(format!("damaged or unreadable: {other}")),
-        };
+        limits.max_alloc = Some(METADATA_MAX_BYTES);
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-        reader.limits(limits);
-        let mut decoder = reader.into_decoder().map_err(explain)?;
-        if decoder.total_bytes() > DECODED_MAX_BYTES {
-            return Err(refuse(format!("too large: {} MB decoded; shrink the picture", decoder.total_bytes() >> 20)));
-        }
-        let orientation = decoder.orientation().map_err(explain)?;
-        let mut picture = DynamicImage::from_decoder(decoder).map_err(explain)?;
-        picture.apply_orientation(orientation);
-        Ok(Self { pixels: picture.into_rgb8() })
+        reader.limits(limits.clone());
+        let mut decoder = reader.into_decoder()?;
+        let orientation = match exif {
+            Some(exif) => {
+                // Some programs write the prefix that EXIF has in a JPEG.
+                let tiff = exif.strip_prefix(b"Exif\0\0").unwrap_or(&exif);
+                Orientation::from_exif_chunk(tiff).unwrap_or(Orientation::NoTransforms)
+            }
+            None => decoder.orientation()?,
+        };
+
+        let (width_px, height_px) = decoder.dimensions();
+        let left_bytes = plan.left_bytes(&Decoded {
+            width_px,
+            height_px,
+            bytes: decoder.total_bytes(),
+            is_rgb: decoder.color_type() == ColorType::Rgb8,
+            is_turned: turns(orientation),
+        });
+        limits.max_alloc = Some(left_bytes.ok_or(Fault::TooLarge)?);
+        decoder.set_limits(limits)?;
+
+        let picture = DynamicImage::from_decoder(decoder)?;
+        Ok(Self { pixels: upright(picture.into_rgb8(), orientation) })
     }
 
     /// The pixels; `None` for an empty picture.
@@ -84,17 +124,92 @@ impl Photo {
     pub fn view(&self) -> Option<Rgb<'_>> {
         Rgb::new(self.pixels.as_raw(), self.pixels.width(), self.pixels.height())
     }
+}
 
-    /// The picture with a grey margin of half its longer side around it, for a face that fills the whole picture.
-    #[must_use]
-    pub(crate) fn with_margin(&self) -> (Self, u32) {
-        let (w, h) = self.pixels.dimensions();
-        let margin = w.max(h) / 2;
-        let grey = image::Rgb([127, 127, 127]);
-        let mut wide = image::RgbImage::from_pixel(w + 2 * margin, h + 2 * margin, grey);
-        image::imageops::replace(&mut wide, &self.pixels, i64::from(margin), i64::from(margin));
-        (Self { pixels: wide }, margin)
+/// Why a picture is refused.
+enum Fault {
+    TooLarge,
+    NotLossy,
+    Image(ImageError),
+}
+
+impl From<ImageError> for Fault {
+    fn from(error: ImageError) -> Self {
+        Fault::Image(error)
     }
+}
+
+/// Whether width and height change places.
+fn turns(orientation: Orientation) -> bool {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    matches!(orientation, Rotate90 | Rotate90FlipH | Rotate270 | Rotate270FlipH)
+}
+
+/// Turns a picture in place, but for one channel at a time: the whole picture twice would be over the budget.
+fn upright(picture: RgbImage, orientation: Orientation) -> RgbImage {
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    if !turns(orientation) || width == 0 || height == 0 {
+        let mut picture = DynamicImage::from(picture);
+        picture.apply_orientation(orientation);
+        return picture.into_rgb8();
+    }
+
+    // Both quarter turns are the transposed picture, flipped one way or the other.
+    let mut rgb = picture.into_raw();
+    let mut channel = vec![0; width * height];
+    for colour in 0..3 {
+        for (value, pixel) in channel.iter_mut().zip(rgb.chunks_exact(3)) {
+            *value = pixel[colour];
+        }
+        for (x, row) in rgb.chunks_exact_mut(3 * height).enumerate() {
+            for (y, pixel) in row.chunks_exact_mut(3).enumerate() {
+                pixel[colour] = channel[y * width + x];
+            }
+        }
+    }
+    drop(channel);
+
+    let Some(transposed) = RgbImage::from_raw(height as u32, width as u32, rgb) else { return RgbImage::default() };
+    let mut picture = DynamicImage::from(transposed);
+    picture.apply_orientation(match orientation {
+        Orientation::Rotate90 => Orientation::FlipHorizontal,
+        Orientation::Rotate270 => Orientation::FlipVertical,
+        Orientation::Rotate270FlipH => Orientation::Rotate180,
+        _ => Orientation::NoTransforms,
+    });
+    picture.into_rgb8()
+}
+
+/// A part of a picture, shrunk until no side is longer than `side_max_px`.
+///
+/// # Errors
+/// When the part has no pixels.
+pub fn cut(picture: Rgb<'_>, part: &Rect, side_max_px: u32) -> Result<RgbImage, VisionError> {
+    let fail = |e: &dyn std::fmt::Display| VisionError::Picture { path: "a face".into(), why: e.to_string() };
+    let edge = |at: f32, side: u32| at.clamp(0.0, side as f32) as u32;
+    let (width, height) = (picture.width_px(), picture.height_px());
+    let (left, top) = (edge(part.x, width.saturating_sub(1)), edge(part.y, height.saturating_sub(1)));
+    let (right, bottom) = (edge(part.x + part.w, width), edge(part.y + part.h, height));
+    let (w, h) = (right.saturating_sub(left).max(1), bottom.saturating_sub(top).max(1));
+
+    let longest = w.max(h);
+    let shrink = |side: u32| -> u32 {
+        if longest <= side_max_px {
+            return side;
+        }
+        (u64::from(side) * u64::from(side_max_px) / u64::from(longest)).max(1) as u32
+    };
+    let mut cut = RgbImage::new(shrink(w), shrink(h));
+    let source = TypedImageRef::<U8x3>::from_buffer(width, height, picture.data()).map_err(|e| fail(&e))?;
+    let (cut_width, cut_height) = cut.dimensions();
+    let mut target = TypedImage::<U8x3>::from_buffer(cut_width, cut_height, &mut cut).map_err(|e| fail(&e))?;
+    let part = [left, top, w, h].map(f64::from);
+    let options = ResizeOptions::new()
+        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+        .crop(part[0], part[1], part[2], part[3]);
+    Resizer::new().resize_typed(&source, &mut target, &options).map_err(|e| fail(&e))?;
+    drop(target);
+    Ok(cut)
 }
 
 #[cfg(test)]
@@ -102,7 +217,7 @@ mod tests {
     use super::*;
 
     fn why(bytes: &[u8]) -> String {
-        Photo::decode(bytes, Path::new("visitor.jpg")).err().expect("refused").to_string()
+        Photo::decode(bytes.to_vec(), Path::new("visitor.jpg")).err().expect("refused").to_string()
     }
 
     #[test]
@@ -132,6 +247,34 @@ mod tests {
     }
 
     #[test]
+    fn turning_in_place_is_the_same_as_turning_a_copy() {
+        let picture = RgbImage::from_fn(5, 3, |x, y| image::Rgb([x as u8, y as u8, (x * y) as u8]));
+        for exif in 1..=8 {
+            let orientation = Orientation::from_exif(exif).unwrap();
+            let mut copy = DynamicImage::from(picture.clone());
+            copy.apply_orientation(orientation);
+            assert_eq!(upright(picture.clone(), orientation), copy.into_rgb8(), "{orientation:?}");
+        }
+    }
+
+    #[test]
+    fn a_part_is_cut_out_and_shrunk_within_the_picture() {
+        let picture = RgbImage::from_fn(40, 20, |x, _| image::Rgb([if x < 20 { 10 } else { 200 }; 3]));
+        let view = Rgb::new(picture.as_raw(), 40, 20).unwrap();
+        let size = |x, w, side| cut(view, &Rect { x, y: -5.0, w, h: 100.0 }, side).unwrap().dimensions();
+        assert_eq!([size(20.0, 10.0, 100), size(20.0, 100.0, 10), size(90.0, 9.0, 9)], [(10, 20), (10, 10), (1, 9)]);
+        let right = cut(view, &Rect { x: 20.0, y: 0.0, w: 20.0, h: 20.0 }, 5).unwrap();
+        assert!(right.pixels().all(|pixel| pixel.0 == [200; 3]));
+    }
+
+    #[test]
+    fn a_lossless_webp_is_refused_with_what_to_do() {
+        let mut webp = Cursor::new(Vec::new());
+        RgbImage::new(8, 8).write_to(&mut webp, ImageFormat::WebP).unwrap();
+        assert!(why(webp.get_ref()).contains("save it as JPEG or PNG"));
+    }
+
+    #[test]
     fn exif_orientation_turns_the_picture_upright() {
         // A 20 x 10 JPEG, left half white, with an EXIF orientation of 6: turn it 90 degrees clockwise.
         let picture = image::RgbImage::from_fn(20, 10, |x, _| image::Rgb(if x < 10 { [255; 3] } else { [0; 3] }));
@@ -142,7 +285,7 @@ mod tests {
         segment.extend(((exif.len() + 2) as u16).to_be_bytes());
         segment.append(&mut exif);
         jpeg.splice(2..2, segment);
-        let photo = Photo::decode(&jpeg, Path::new("turned.jpg")).unwrap();
+        let photo = Photo::decode(jpeg, Path::new("turned.jpg")).unwrap();
         let view = photo.view().unwrap();
         assert_eq!((view.width_px(), view.height_px()), (10, 20));
         let luma = |x: usize, y: usize| view.data()[(y * 10 + x) * 3];

@@ -174,12 +174,16 @@ pub fn lying_with_exif(picture: &RgbImage) -> Vec<u8> {
     let lying = DynamicImage::from(picture.clone()).rotate270();
     let mut jpeg = std::io::Cursor::new(Vec::new());
     lying.write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
-    let mut jpeg = jpeg.into_inner();
-    // Orientation (0x0112) = 6: turn it 90 degrees clockwise to see it upright.
+    with_exif_6(&jpeg.into_inner())
+}
+
+/// A JPEG with the EXIF orientation 6 (0x0112): turn it 90 degrees clockwise to see it upright.
+pub fn with_exif_6(jpeg: &[u8]) -> Vec<u8> {
     let exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
     let mut segment = vec![0xFF, 0xE1];
     segment.extend(((exif.len() + 2) as u16).to_be_bytes());
     segment.extend(exif);
+    let mut jpeg = jpeg.to_vec();
     jpeg.splice(2..2, segment);
     jpeg
 }
