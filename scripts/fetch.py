@@ -9,9 +9,10 @@
     python3 scripts/fetch.py --list              what there is, where from, under which licence
     python3 scripts/fetch.py --arch aarch64 --kind runtime --to DIR    another machine's, for a cross build, under DIR
 
-The way of a file: package (pip, or DIR) -> its sha256 -> the one member -> its sha256 -> moved into place at once.
-What is complete stays; a half file never counts. Files land in models/cache. For builds it also writes
-.cargo/config.toml, which shows cargo the fetched libclang.
+The way of a file: package (wheel by pip, sdist by its index, or DIR) -> its sha256 -> the one member -> its sha256 ->
+moved into place at once. Nothing of a package is run or installed: pip takes wheels only, and an sdist, whose metadata pip
+would have to build, is downloaded here as an archive. What is complete stays; a half file never counts. Files land in
+models/cache. For builds it also writes .cargo/config.toml, which shows cargo the fetched libclang.
 """
 
 import sys
@@ -22,16 +23,20 @@ if sys.version_info < (3, 11):
 import argparse
 import fcntl
 import hashlib
+import html.parser
 import json
 import os
 import platform
 import re
 import shutil
+import ssl
 import subprocess
 import tarfile
 import tempfile
 import threading
 import tomllib
+import urllib.parse
+import urllib.request
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +51,8 @@ PINNED_ARCH = "x86_64"  # whose wheel is pinned for files that are the same on e
 # Wheels of one Python on one C library, so that the same pinned file comes whichever Python runs this script.
 WHEEL_TAGS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_24", "manylinux_2_17", "manylinux2014", "manylinux2010")
 CHUNK_BYTES = 1 << 20
+INDEX_MAX_BYTES = 64 << 20  # a package's page on its index
+ATTEMPTS = 3
 
 
 class Trouble(Exception):
@@ -237,45 +244,31 @@ class Line:
 
 
 def pip_command(source, requirement, target):
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input"]
-    command += ["--disable-pip-version-check", "--retries", "3", "--dest", str(target)]
-    if source.form == "wheel":
-        command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", "3.11", "--abi", "cp311"]
-        for tag in WHEEL_TAGS:
-            command += ["--platform", f"{tag}_{source.arch}"]
-    else:
-        command += ["--no-binary", source.package]
+    command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-deps", "--no-input"]
+    command += ["--disable-pip-version-check", "--retries", "3", "--dest", str(target), "--require-hashes"]
+    command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", "3.11", "--abi", "cp311"]
+    for tag in WHEEL_TAGS:
+        command += ["--platform", f"{tag}_{source.arch}"]
     return command + ["--requirement", str(requirement)]
 
 
 def download(source, line):
-    """Brings one package file with pip. The hash goes along: pip runs nothing of an sdist that is not the pinned one."""
+    """Brings one package file; the pinned one, or none."""
     need_pip()
     scratch = Path(tempfile.mkdtemp(prefix=".pip-", dir=PACKAGES))
     stop = threading.Event()
     watcher = threading.Thread(target=line.watch, args=(scratch / "tmp", stop), daemon=True)
     try:
-        temporary, target = scratch / "tmp", scratch / "out"
+        temporary = scratch / "tmp"
         temporary.mkdir()
-        requirement = scratch / "requirement.txt"
-        requirement.write_text(f"{source.package}=={source.version} --hash=sha256:{source.sha256}\n")
         if line.live:
             watcher.start()
-        done = subprocess.run(
-            pip_command(source, requirement, target),
-            env={**os.environ, "TMPDIR": str(temporary)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        files = list(target.iterdir()) if target.is_dir() else []
-        if done.returncode != 0 or len(files) != 1:
-            raise pip_trouble(source, done.stderr)
-        found = sha256_of(files[0])
+        bring = download_wheel if source.form == "wheel" else download_archive
+        file = bring(source, scratch, temporary)
+        found = sha256_of(file)
         if found != source.sha256:
             raise wrong_hash(f"the package {source.label}", source.sha256, found)
-        os.replace(files[0], PACKAGES / source.file)
+        os.replace(file, PACKAGES / source.file)
     finally:
         stop.set()
         if watcher.is_alive():
@@ -284,10 +277,152 @@ def download(source, line):
     return PACKAGES / source.file
 
 
+def download_wheel(source, scratch, temporary):
+    """By pip, which runs nothing of a wheel that it downloads."""
+    target = scratch / "out"
+    requirement = scratch / "requirement.txt"
+    requirement.write_text(f"{source.package}=={source.version} --hash=sha256:{source.sha256}\n")
+    done = subprocess.run(
+        pip_command(source, requirement, target),
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    files = list(target.iterdir()) if target.is_dir() else []
+    if done.returncode != 0 or len(files) != 1:
+        raise pip_trouble(source, done.stderr)
+    return files[0]
+
+
+def download_archive(source, scratch, temporary):
+    """From the index that pip is set up for: even `pip download` would run the archive's build to learn its metadata."""
+    index = Index()
+    url = index.file_url(source)
+    file = temporary / "archive"
+    for attempt in range(ATTEMPTS):
+        try:
+            with index.open(url) as answer, open(file, "wb") as target:
+                copy_limited(answer, target, source.bytes)
+            return file
+        except OSError as error:
+            if attempt + 1 == ATTEMPTS:
+                raise no_connection(source, error)
+
+
+def copy_limited(source, target, length):
+    """Copies at most one byte more than a file may have: its hash is then wrong."""
+    left = length + 1
+    while left > 0 and (chunk := source.read(min(CHUNK_BYTES, left))):
+        target.write(chunk)
+        left -= len(chunk)
+
+
+class Index:
+    """The package index that pip uses on this machine (simple repository API, in JSON or HTML)."""
+
+    ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
+
+    def __init__(self):
+        self.url = (pip_setting("index-url") or pip_default_index()).rstrip("/") + "/"
+        parts = urllib.parse.urlsplit(self.url)
+        handlers = [urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=self.certificates()))]
+        if parts.username:
+            # Named once and kept for this server: a file may lie on another one.
+            self.url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+            passwords = urllib.request.HTTPPasswordMgrWithPriorAuth()
+            user, password = (urllib.parse.unquote(part or "") for part in (parts.username, parts.password))
+            passwords.add_password(None, self.url, user, password, is_authenticated=True)
+            handlers.append(urllib.request.HTTPBasicAuthHandler(passwords))
+        self.opener = urllib.request.build_opener(*handlers)
+
+    @staticmethod
+    def certificates():
+        found = pip_setting("cert") or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+        return found if found and Path(found).is_file() else None
+
+    def open(self, url, accept="*/*"):
+        request = urllib.request.Request(url, headers={"Accept": accept, "User-Agent": "face-gate-setup"})
+        return self.opener.open(request, timeout=60)
+
+    def file_url(self, source):
+        """Where the pinned archive is."""
+        page = self.url + re.sub(r"[-_.]+", "-", source.package).lower() + "/"
+        try:
+            with self.open(page, self.ACCEPT) as answer:
+                base, kind = answer.geturl(), answer.headers.get_content_type()
+                text = answer.read(INDEX_MAX_BYTES).decode(errors="replace")
+        except OSError as error:
+            raise no_connection(source, error)
+        for url, sha256 in links_of(text) if kind.endswith("html") else files_of(text):
+            if sha256 == source.sha256:
+                return urllib.parse.urljoin(base, url)
+        raise Trouble(
+            f"{source.label}: the package index has no file with the pinned sha256 {source.sha256}\n"
+            "  what to do: ask whoever runs the index for the pinned file, or bring it by hand: `make setup FROM=DIR`"
+        )
+
+
+def files_of(text):
+    """The files of a page in JSON (PEP 691): address and sha256."""
+    try:
+        return [(file["url"], file["hashes"].get("sha256")) for file in json.loads(text)["files"]]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []
+
+
+def links_of(text):
+    """The files of a page in HTML (PEP 503): address and sha256."""
+    found = []
+
+    class Links(html.parser.HTMLParser):
+        def handle_starttag(self, tag, attributes):
+            address, _, fragment = (dict(attributes).get("href") or "").partition("#")
+            if tag == "a" and fragment.startswith("sha256="):
+                found.append((address, fragment.removeprefix("sha256=")))
+
+    Links().feed(text)
+    return found
+
+
+def pip_setting(name):
+    """A setting of pip from its environment or its configuration, else None."""
+    value = os.environ.get("PIP_" + name.upper().replace("-", "_"))
+    for section in ("download", "global"):
+        if value:
+            break
+        command = [sys.executable, "-P", "-m", "pip", "config", "get", f"{section}.{name}"]
+        value = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    return value or None
+
+
+def pip_default_index():
+    """The index that pip itself comes with: its help names it."""
+    command = [sys.executable, "-P", "-m", "pip", "download", "--help"]
+    said = subprocess.run(command, env={**os.environ, "COLUMNS": "2000"}, capture_output=True, text=True).stdout
+    found = re.search(r"--index-url <url>.*\(default:? (\S+)\)", said)
+    if found is None:
+        raise Trouble("pip does not say which package index it uses: set one with `pip config set global.index-url URL`")
+    return found.group(1)
+
+
 def need_pip():
-    probe = subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True)
+    probe = subprocess.run([sys.executable, "-P", "-m", "pip", "--version"], capture_output=True)
     if probe.returncode != 0:
         raise Trouble("python3-pip is missing: apt install python3-pip")
+
+
+def no_connection(source, error):
+    return Trouble(f"{source.label} could not be fetched: {error}\n{way_out(source)}")
+
+
+def way_out(source):
+    return (
+        "  what to do: mend the network and run `make setup` again; what is complete stays. Without a network: on a\n"
+        f"  machine that has one, `python3 scripts/fetch.py --arch {source.arch} --collect DIR`; bring DIR here;"
+        " `make setup FROM=DIR`"
+    )
 
 
 def pip_trouble(source, stderr):
@@ -299,10 +434,7 @@ def pip_trouble(source, stderr):
     errors = [text for text in lines if text.startswith("ERROR")] or lines or ["pip said nothing"]
     cut_off = "Retrying" in stderr or "timed out" in stderr or "ConnectionError" in stderr
     return Trouble(
-        f"{source.label} could not be fetched ({'no connection' if cut_off else 'pip failed'}): {errors[-1]}\n"
-        "  what to do: mend the network and run `make setup` again; what is complete stays. Without a network: on a\n"
-        f"  machine that has one, `python3 scripts/fetch.py --arch {source.arch} --collect DIR`; bring DIR here;"
-        " `make setup FROM=DIR`"
+        f"{source.label} could not be fetched ({'no connection' if cut_off else 'pip failed'}): {errors[-1]}\n{way_out(source)}"
     )
 
 
