@@ -57,7 +57,7 @@ pub fn capture(
             }
             Step::Nothing => {}
             Step::Lost(why) => {
-                eprintln!("{why}");
+                eprintln!("{}", gate_cli::line(&why));
                 lost = Some(why);
             }
             Step::End => break,

@@ -69,7 +69,7 @@ pub fn identify(desk: &Desk, args: &Identify) -> Result<Exit> {
             Err(error) if error.is::<Refusal>() => {
                 exit = Exit::BadInput;
                 let error = error.to_string();
-                eprintln!("enroll-tool: {error}");
+                eprintln!("enroll-tool: {}", gate_cli::line(&error));
                 if desk.json {
                     desk.answer("", &Unseen { photo: path.display().to_string(), error })?;
                 }
@@ -121,10 +121,10 @@ fn descriptions(desk: &Desk, store: &Store) -> Result<HashMap<String, String>> {
 }
 
 fn seen_text(seen: &Seen, describe: &HashMap<String, String>) -> String {
-    let mut text = format!("{}: {}", seen.photo, count(seen.faces.len(), "face", "faces"));
+    let mut text = format!("{}: {}", gate_cli::line(&seen.photo), count(seen.faces.len(), "face", "faces"));
     for face in &seen.faces {
         let who = match &face.person {
-            Some(id) => format!("{id}  {}", describe.get(id).map_or("", String::as_str)),
+            Some(id) => format!("{id}  {}", gate_cli::line(describe.get(id).map_or("", String::as_str))),
             None if face.ambiguous => "too close to call between two people".to_owned(),
             None => "nobody enrolled".to_owned(),
         };

@@ -7,7 +7,6 @@ use gate_site::Site;
 use gate_store::Store;
 use gate_vision::card::{Card, Job};
 use serde::Serialize;
-use std::io::Write;
 use std::path::Path;
 
 /// The staff's desk.
@@ -65,9 +64,7 @@ impl Desk {
     /// When standard output is gone.
     pub fn answer(&self, text: &str, json: &impl Serialize) -> Result<()> {
         let line = if self.json { serde_json::to_string(json)? } else { text.trim_end().to_owned() };
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "{line}")?;
-        Ok(out.flush()?)
+        Ok(gate_cli::write(format_args!("{line}\n"))?)
     }
 }
 
@@ -101,14 +98,16 @@ pub fn count(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
-/// Rows as aligned columns, two blanks apart.
+/// Rows as aligned columns, two blanks apart. A cell stays one line, whatever is in it.
 #[must_use]
 pub fn columns(rows: &[Vec<String>]) -> String {
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {
+            let shown = |row: &Vec<String>| row.iter().map(|cell| gate_cli::line(cell).to_string()).collect();
+            let rows: Vec<Vec<String>> = rows.iter().map(shown).collect();
             let gap = width(column).unwrap_or(0).saturating_sub(cell.chars().count()) + 2;
             line.push_str(cell);
             line.push_str(&" ".repeat(gap));

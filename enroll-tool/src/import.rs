@@ -4,14 +4,13 @@ use crate::args::Import;
 use crate::desk::{Desk, columns, count};
 use crate::enrol::{Enroller, Reference};
 use crate::import_list::{self, Planned, Refused};
+use crate::import_report::Report;
 use crate::inputs;
 use crate::refusal::{Exit, Refusal, is_bad_input, refuse};
-use anyhow::{Context, Result};
-use gate_guard::files;
+use anyhow::Result;
 use gate_store::{MAX_REFERENCES, NewPerson, NewReference, Store, StoreError};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use std::fs::File;
 use std::path::Path;
 
 /// People stored in one transaction.
@@ -92,7 +91,7 @@ struct Run<'a> {
 impl Run<'_> {
     /// Takes one person; refusals are noted, only a fault is an error.
     fn take(&mut self, planned: Planned) -> Result<()> {
-        self.bar.set_message(planned.id.clone());
+        self.bar.set_message(gate_cli::line(&planned.id).to_string());
         if let Err(error) = new_person(&planned).check() {
             self.bar.inc(planned.photos.len() as u64);
             return self.refuse(&planned, planned.photos.first().map(|p| p.as_path()), refuse(error.to_string()));
@@ -180,32 +179,6 @@ fn tell(outcome: &mut Outcome, report: &mut Option<Report>, refused: Refused) ->
     }
     outcome.refused.push(refused);
     Ok(())
-}
-
-/// The refusals as a CSV file, complete at every moment.
-struct Report {
-    writer: csv::Writer<File>,
-    path: String,
-}
-
-impl Report {
-    fn create(path: &Path) -> Result<Self> {
-        let path_text = path.display().to_string();
-        let file = files::replace(path).map_err(|error| refuse(format!("--report {path_text}: {error}")))?;
-        let mut report = Self { writer: csv::Writer::from_writer(file), path: path_text };
-        report.row(&["file", "id", "reason", "advice"])?;
-        Ok(report)
-    }
-
-    fn write(&mut self, refused: &Refused) -> Result<()> {
-        let reason = refused.reason.map_or("", |reason| reason.name());
-        self.row(&[&refused.file, refused.id.as_deref().unwrap_or_default(), reason, &refused.advice])
-    }
-
-    fn row(&mut self, cells: &[&str]) -> Result<()> {
-        let written = self.writer.write_record(cells).and_then(|()| Ok(self.writer.flush()?));
-        written.with_context(|| format!("cannot write the report {}", self.path))
-    }
 }
 
 /// On standard error; hidden with `--json`, and where no terminal is.

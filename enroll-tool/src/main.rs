@@ -9,6 +9,10 @@
 //! Answers go to standard output (JSON with `--json`), everything else to standard error.
 #![forbid(unsafe_code)]
 
+// First: its `println!` and the like replace the standard library's.
+#[macro_use]
+extern crate gate_cli;
+
 mod args;
 mod camera;
 mod clock;
@@ -18,6 +22,7 @@ mod enrol;
 mod face;
 mod import;
 mod import_list;
+mod import_report;
 mod inputs;
 mod keep;
 mod known;
@@ -33,7 +38,6 @@ use desk::Desk;
 use gate_core::reason::Reason;
 use refusal::{Exit, classify};
 use serde::Serialize;
-use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 /// An error with `--json`.
@@ -60,7 +64,8 @@ fn main() -> ExitCode {
         Err(error) => {
             let (exit, reason) = classify(&error);
             let text = error.to_string();
-            eprintln!("enroll-tool: {text}");
+            let shown = if is_config(&error) { text.clone() } else { gate_cli::line(&text).to_string() };
+            eprintln!("enroll-tool: {shown}");
             if cli.json {
                 print_error(&text, reason);
             }
@@ -97,12 +102,13 @@ fn run(cli: &Cli) -> Result<Exit> {
 
 /// Help and version are no errors; a command line that makes no sense is bad use.
 fn bad_use(error: &clap::Error) -> ExitCode {
-    // Where it goes may be closed; there is nobody left to tell.
-    let _ = error.print();
     if !error.use_stderr() {
         return ExitCode::SUCCESS;
+        // Where it goes may be closed; there is nobody left to tell.
+        let _ = error.print();
     }
     if std::env::args_os().any(|arg| arg == "--json") {
+        eprint!("{error}");
         let text = error.to_string();
         let first: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
         let first = first.join(" ");
@@ -114,11 +120,16 @@ fn bad_use(error: &clap::Error) -> ExitCode {
 fn print_error(error: &str, reason: Option<Reason>) {
     if let Ok(line) = serde_json::to_string(&ErrorJson { error, reason }) {
         // The message stands on standard error in any case.
-        let _ = writeln!(std::io::stdout(), "{line}");
+        let _ = gate_cli::write(format_args!("{line}\n"));
     }
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    /// Whether the message shows lines of a configuration: all others are one line.
+    fn is_config(error: &anyhow::Error) -> bool {
+        matches!(error.downcast_ref(), Some(gate_site::SiteError::Config(_)))
+    }
+
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
@@ -130,8 +141,8 @@ fn start_logging(verbose: u8) {
     };
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(level))
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(|| gate_cli::Log)
+        .with_ansi(false)
         .with_target(false)
         .without_time()
         .init();

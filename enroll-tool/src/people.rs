@@ -171,7 +171,8 @@ fn tell(desk: &Desk, store: &Store, id: &str) -> Result<Exit> {
     let person = store.person(id)?;
     let clock = clock::now(desk, store);
     let standing = desk.zone().standing(&person.admission, clock);
-    desk.answer(&format!("{} ({}): {standing}", person.id, person.name), &PersonJson::new(&person, clock))?;
+    let name = gate_cli::line(&person.name);
+    desk.answer(&format!("{} ({name}): {standing}", person.id), &PersonJson::new(&person, clock))?;
     Ok(Exit::Done)
 }
 
@@ -190,8 +191,8 @@ pub fn remove(desk: &Desk, args: &Remove) -> Result<Exit> {
     let mut store = desk.store()?;
     // Somebody whose record is damaged can be erased, too; only the name is not known then.
     let who = match store.person(&args.id) {
-        Ok(person) => format!("{} ({})", person.id, person.name),
-        Err(StoreError::Damaged { .. }) => args.id.clone(),
+        Ok(person) => format!("{} ({})", person.id, gate_cli::line(&person.name)),
+        Err(StoreError::Damaged { .. }) => gate_cli::line(&args.id).to_string(),
         Err(error) => return Err(error.into()),
     };
     if !args.yes {

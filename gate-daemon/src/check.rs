@@ -63,7 +63,7 @@ fn tell(findings: &[Finding], next: &[String], as_json: bool) {
     }
     for finding in findings {
         match &finding.outcome {
-            Ok(found) => println!("ok    {:<8} {found}", finding.what),
+            Ok(found) => println!("ok    {:<8} {}", finding.what, gate_cli::line(found)),
             Err(e) => println!("FAIL  {:<8} {e:#}", finding.what),
         }
     }

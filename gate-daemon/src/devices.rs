@@ -65,22 +65,22 @@ fn list(as_json: bool) -> Result<()> {
         );
     }
     for camera in &cameras {
-        println!("camera   {}  {} ({})", camera.path.display(), camera.name, camera.driver);
+        println!("camera   {}  {} ({})", gate_cli::path(&camera.path), gate_cli::line(&camera.name), camera.driver);
         if let Some(identity) = identity(&camera.path) {
-            println!("           {identity}");
+            println!("           {}", gate_cli::line(&identity.to_string()));
         }
         if camera.formats.is_empty() {
             println!("           formats unknown: it may not be opened by this user (group video), or is in use");
         }
         for format in &camera.formats {
-            println!("           {format}");
+            println!("           {}", gate_cli::line(&format.to_string()));
         }
     }
     if chips.is_empty() {
         println!("gpio     none: this machine has no GPIO chip, or its driver is not loaded");
     }
     for chip in &chips {
-        println!("gpio     {}  {} ({} lines)", chip.path.display(), chip.label, chip.lines);
+        println!("gpio     {}  {} ({} lines)", gate_cli::path(&chip.path), gate_cli::line(&chip.label), chip.lines);
     }
     Ok(())
 }

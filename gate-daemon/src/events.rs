@@ -114,11 +114,9 @@ impl EventLog {
     pub fn write(&mut self, record: &Record<'_>, now: Now) {
         let Some(thread) = &self.thread else { return };
         let line = Line { at: rfc3339(now.wall_ms), mono_ms: now.mono_ms, record };
-        match serde_json::to_vec(&line) {
-            Ok(mut bytes) => {
-                bytes.push(b'\n');
-                thread.write(bytes);
-            }
+        match serde_json::to_string(&line) {
+            // Safe for a terminal, and the same JSON.
+            Ok(json) => thread.write(format!("{}\n", gate_cli::line(&json)).into_bytes()),
             Err(e) => tracing::error!("an event cannot be written down: {e}"),
         }
     }

@@ -21,9 +21,8 @@ pub fn start(level: &str) -> Result<()> {
     match under_systemd.then(tracing_journald::layer) {
         Some(Ok(journal)) => tracing_subscriber::registry().with(filter).with(journal).init(),
         _ => {
-            let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
             let lines =
-                tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal).with_target(false);
+                tracing_subscriber::fmt::layer().with_writer(|| gate_cli::Log).with_ansi(false).with_target(false);
             tracing_subscriber::registry().with(filter).with(lines).init();
         }
     }

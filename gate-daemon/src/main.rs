@@ -2,6 +2,10 @@
 // The tests count allocations, which takes an allocator of their own.
 #![cfg_attr(not(test), forbid(unsafe_code))]
 
+// First: its `println!` and the like replace the standard library's.
+#[macro_use]
+extern crate gate_cli;
+
 #[cfg(test)]
 mod allocations;
 mod bench;
@@ -132,6 +136,14 @@ fn main() -> ExitCode {
         eprintln!("gate-daemon: core dumps cannot be switched off: {error}");
     }
     let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) if error.use_stderr() => {
+            eprint!("{error}");
+            return ExitCode::from(BAD_INPUT);
+        }
+        Err(error) => error.exit(),
+    };
     match act(args) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(NOT_DONE),

@@ -6,6 +6,10 @@
 //! Answers go to standard output (JSON with `--json`), everything else to standard error.
 #![forbid(unsafe_code)]
 
+// First: its `println!` and the like replace the standard library's.
+#[macro_use]
+extern crate gate_cli;
+
 mod args;
 mod cache;
 mod calibrate;
@@ -33,7 +37,6 @@ use clap::{CommandFactory, Parser};
 use gate_site::Site;
 use refusal::{Exit, classify, refuse};
 use serde::Serialize;
-use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 /// An error with `--json`.
@@ -58,7 +61,10 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => Exit::Done,
         Err(error) => {
             let text = format!("{error:#}");
-            eprintln!("gate-lab: {text}");
+            // A fault of the configuration shows lines of it; all others are one line.
+            let is_config = matches!(error.downcast_ref(), Some(gate_site::SiteError::Config(_)));
+            let shown = if is_config { text.clone() } else { gate_cli::line(&text).to_string() };
+            eprintln!("gate-lab: {shown}");
             if cli.json {
                 print_error(&text);
             }
@@ -102,18 +108,17 @@ fn run(cli: &Cli) -> Result<Exit> {
 /// When standard output is gone.
 pub(crate) fn answer(json: bool, text: &str, value: &impl Serialize) -> Result<()> {
     let line = if json { serde_json::to_string(value)? } else { text.trim_end().to_owned() };
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}")?;
-    Ok(out.flush()?)
+    Ok(gate_cli::write(format_args!("{line}\n"))?)
 }
 
 /// Help and version are no errors; a command line that makes no sense is bad use.
 fn bad_use(error: &clap::Error) -> ExitCode {
-    // Where it goes may be closed; there is nobody left to tell.
-    let _ = error.print();
     if !error.use_stderr() {
+        // Where it goes may be closed; there is nobody left to tell.
+        let _ = error.print();
         return ExitCode::SUCCESS;
     }
+    eprint!("{error}");
     if std::env::args_os().any(|arg| arg == "--json") {
         let text = error.to_string();
         let first: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
@@ -126,7 +131,7 @@ fn bad_use(error: &clap::Error) -> ExitCode {
 fn print_error(error: &str) {
     if let Ok(line) = serde_json::to_string(&ErrorJson { error }) {
         // The message stands on standard error in any case.
-        let _ = writeln!(std::io::stdout(), "{line}");
+        let _ = gate_cli::write(format_args!("{line}\n"));
     }
 }
 
@@ -142,8 +147,8 @@ fn start_logging(verbose: u8) {
     };
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(level))
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(|| gate_cli::Log)
+        .with_ansi(false)
         .with_target(false)
         .without_time()
         .init();

@@ -95,7 +95,7 @@ fn tell(what: &str, which: &[String]) {
     }
     eprintln!("gate-lab: {} {what}:", which.len());
     for one in which.iter().take(SHOWN) {
-        eprintln!("  {one}");
+        eprintln!("  {}", gate_cli::line(one));
     }
     if which.len() > SHOWN {
         eprintln!("  and {} more; --json and --report name all", which.len() - SHOWN);

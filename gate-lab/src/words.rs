@@ -60,13 +60,15 @@ pub fn power(rate: f64) -> String {
     format!("{rate:e}")
 }
 
-/// Rows as aligned columns, two blanks apart. The last cell of a row may be as long as it likes.
+/// Rows as aligned columns, two blanks apart; a cell stays one line, whatever is in it. The last cell of a row may be as long as it likes.
 #[must_use]
 pub fn columns(rows: &[Vec<String>]) -> String {
+    let shown = |row: &Vec<String>| row.iter().map(|cell| gate_cli::line(cell).to_string()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(shown).collect();
     let cells = |column: usize| rows.iter().filter(move |row| row.len() > column + 1).map(move |row| &row[column]);
     let width = |column: usize| cells(column).map(|cell| cell.chars().count()).max();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {
             let gap = width(column).unwrap_or(0).saturating_sub(cell.chars().count()) + 2;

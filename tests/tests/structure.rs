@@ -98,6 +98,36 @@ fn one_crate_puts_the_parts_together_and_no_program_uses_another() {
 }
 
 #[test]
+fn what_programs_print_passes_the_owner_of_safe_text() {
+    for program in PROGRAMS {
+        let source = root().join(program).join("src");
+        let main = fs::read_to_string(source.join("main.rs")).unwrap();
+        let macros = main.find("\n#[macro_use]\nextern crate gate_cli;\n").expect(program);
+        assert!(
+            macros < main.find("\nmod ").unwrap(),
+            "{program}: a module before the macros has the standard library's"
+        );
+        // Events are JSON in bytes, made safe where they are made.
+        let is_other = |path: &PathBuf| !path.ends_with("event_writer.rs");
+        for path in rust_files(&source).into_iter().filter(is_other) {
+            let text = fs::read_to_string(&path).unwrap();
+            for word in [
+                "std::print",
+                "std::eprint",
+                "stdout().lock",
+                "stdout().write",
+                "(std::io::stdout()",
+                "stderr().lock",
+                "stderr().write",
+                "with_writer(std::io",
+            ] {
+                assert!(!text.contains(word), "{word} in {}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
 fn every_version_stands_once_in_the_workspace() {
     for package in metadata().packages {
         let manifest = fs::read_to_string(&package.manifest_path).unwrap();

@@ -35,5 +35,6 @@ pub mod policy;
 pub mod quality;
 pub mod reason;
 pub mod similarity;
+pub mod terminal;
 pub mod threshold;
 pub mod track;

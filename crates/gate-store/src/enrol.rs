@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use gate_core::person::PersonKey;
+use gate_core::terminal::is_command;
 use rusqlite::Transaction;
 use zeroize::Zeroizing;
 
@@ -199,7 +200,7 @@ fn check_person(new: &NewPerson<'_>, references: &[NewReference<'_>]) -> Result<
 
 pub(crate) fn check_name(id: &str, name: &str) -> Result<()> {
     let long = name.chars().count() > MAX_NAME_CHARS;
-    if name.trim().is_empty() || long || name.chars().any(char::is_control) {
+    if name.trim().is_empty() || long || name.chars().any(is_command) {
         return Err(StoreError::BadName { id: id.to_owned() });
     }
     Ok(())

@@ -158,8 +158,11 @@ pub enum StoreError {
         /// The id.
         id: String,
     },
-    /// The name is empty, too long or holds control characters.
-    #[error("the name of `{id}` is not usable: 1 to {MAX_NAME_CHARS} characters, none of them a control character")]
+    /// The name is empty, too long, or holds characters that a terminal obeys.
+    #[error(
+        "the name of `{id}` is not usable: 1 to {MAX_NAME_CHARS} characters, none of them a control character or a mark \
+         that changes the direction of text"
+    )]
     BadName {
         /// The person's id.
         id: String,

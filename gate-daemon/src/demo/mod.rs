@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use gate_site::Site;
 use scene::{ACTS, Act, Expected, FPS};
 use serde::Deserialize;
-use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -77,7 +77,7 @@ pub fn demo(site: &Site, args: &DemoArgs) -> Result<bool> {
     let folder = prepare(&out, &models)?;
     println!("rendering the scene from photographs ...");
     let mut vision = site.vision()?;
-    scene::render(&mut vision, &samples, &folder, |n, total| bar("frames", n, total))?;
+    scene::render(&mut vision, &samples, &folder, |n, total| gate_cli::bar("frames", n, total))?;
     drop(vision);
 
     let config = out.join("gate.toml");
@@ -273,20 +273,6 @@ fn beside(name: &str) -> Result<PathBuf> {
         bail!("{} is missing; `make build` makes it", path.display());
     }
     Ok(path)
-}
-
-/// One line that grows.
-fn bar(what: &str, done: u32, total: u32) {
-    if !std::io::stdout().is_terminal() {
-        return;
-    }
-    let filled = (30 * done / total) as usize;
-    print!("\r[{}{}] {done}/{total} {what}", "#".repeat(filled), ".".repeat(30 - filled));
-    if done == total {
-        println!();
-    }
-    // A terminal that is gone is no reason to stop.
-    let _ = std::io::stdout().flush();
 }
 
 #[cfg(test)]
