@@ -22,8 +22,8 @@ Exit codes:
   2  bad use or bad input: the message says what to do
   3  a fault of the system: store, key, models, runtime, camera, disk
 
-d2 is the dissimilarity of two faces, from 0 (the same picture) to 4. tau is the largest d2 that counts as a match; it \
-follows from [policy] fpir_target and the number of references compared.";
+With --scores: d2 is the dissimilarity of two faces, from 0 (the same picture) to 4. tau is the largest d2 that counts \
+as a match; it follows from [policy] fpir_target and the number of references compared.";
 
 /// Everything on the command line.
 #[derive(Debug, Parser)]
@@ -38,6 +38,11 @@ pub struct Cli {
     /// Answer in JSON on standard output (one object; identify: one line per picture)
     #[arg(long, global = true)]
     pub json: bool,
+    /// For engineers: say how near each comparison was (d2, tau, the detector's score)
+    ///
+    /// Whoever sees how near a picture comes can change it until it matches. Staff need yes or no.
+    #[arg(long, global = true, hide_short_help = true)]
+    pub scores: bool,
     /// Say more on standard error; -vv even more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -91,7 +96,7 @@ pub enum Command {
                       were claimed at the gate (1:1 verification). tau is for as many comparisons as the person has \
                       references. Exit code 0: match, 1: no match.",
         after_help = "Example:\n  enroll-tool verify --id ana visitor.jpg\n  enroll-tool verify --id ana visitor.jpg --json\n  \
-                      {\"person\":\"ana\",\"match\":true,\"d2\":0.62,\"tau\":1.283}"
+                      {\"person\":\"ana\",\"match\":true}"
     )]
     Verify(Verify),
     /// Who is on these pictures? (1:N)

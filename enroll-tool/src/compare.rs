@@ -21,21 +21,30 @@ use std::path::Path;
 struct Seen {
     photo: String,
     faces: Vec<SeenFace>,
-    tau: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tau: Option<f32>,
 }
 
 #[derive(Serialize)]
 struct SeenFace {
     #[serde(rename = "box")]
     rect: [f32; 4],
-    score: f32,
     person: Option<String>,
-    d2: Option<f32>,
-    runner_up_d2: Option<f32>,
     quality: QualityJson,
+    #[serde(flatten)]
+    scores: Option<FaceScores>,
     /// Near enough, and so is somebody else.
     #[serde(skip)]
     ambiguous: bool,
+}
+
+/// With `--scores`.
+#[derive(Serialize)]
+struct FaceScores {
+    /// The detector's.
+    score: f32,
+    d2: Option<f32>,
+    runner_up_d2: Option<f32>,
 }
 
 /// `identify --json` for a picture that cannot be used.
@@ -94,15 +103,17 @@ fn look(desk: &Desk, vision: &mut Vision, members: &Members, path: &Path) -> Res
         let rect = portrait.face.rect;
         faces.push(SeenFace {
             rect: [rect.x, rect.y, rect.w, rect.h].map(tenths),
-            score: portrait.face.score,
             person: person.map(|person| person.id.clone()),
-            d2: nearest.map(|n| n.d2),
-            runner_up_d2: nearest.and_then(|n| n.runner_up_d2),
             quality: QualityJson::new(&portrait.quality, &policy),
+            scores: desk.scores.of(portrait.face.score).map(|score| FaceScores {
+                score,
+                d2: nearest.map(|n| n.d2),
+                runner_up_d2: nearest.and_then(|n| n.runner_up_d2),
+            }),
             ambiguous: near && !clear,
         });
     }
-    Ok(Seen { photo: path.display().to_string(), faces, tau: members.tau().d2 })
+    Ok(Seen { photo: path.display().to_string(), faces, tau: desk.scores.of(members.tau().d2) })
 }
 
 /// What a face at the gate must be like.
@@ -129,9 +140,12 @@ fn seen_text(seen: &Seen, describe: &HashMap<String, String>) -> String {
             None => "nobody enrolled".to_owned(),
         };
         let [x, y, w, _] = face.rect;
-        let next = face.runner_up_d2.map(|d2| format!(", the next {d2:.3}")).unwrap_or_default();
-        let d2 = face.d2.map(|d2| format!("   (d2 {d2:.3}{next}; tau {:.3})", seen.tau)).unwrap_or_default();
-        text.push_str(&format!("\n  {w:.0} px wide at {x:.0},{y:.0}:  {who}{d2}"));
+        text.push_str(&format!("\n  {w:.0} px wide at {x:.0},{y:.0}:  {who}"));
+        let scores = face.scores.as_ref().zip(seen.tau).and_then(|(scores, tau)| Some((scores, scores.d2?, tau)));
+        if let Some((scores, d2, tau)) = scores {
+            let next = scores.runner_up_d2.map(|d2| format!(", the next {d2:.3}")).unwrap_or_default();
+            text.push_str(&format!("   (d2 {d2:.3}{next}; tau {tau:.3})"));
+        }
     }
     text
 }
@@ -142,8 +156,10 @@ struct Verified<'a> {
     person: &'a str,
     #[serde(rename = "match")]
     matched: bool,
-    d2: f32,
-    tau: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    d2: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tau: Option<f32>,
 }
 
 /// Compares a picture with one person's references.
@@ -170,22 +186,25 @@ pub fn verify(desk: &Desk, args: &Verify) -> Result<Exit> {
     let tau = desk.site.tau(&comparer, references).d2;
     let matched = d2 <= tau;
     let verdict = if matched { "match" } else { "NO match" };
-    let mut text =
-        format!("{verdict}: {} with {} ({})   d2 {d2:.3}, tau {tau:.3}", args.photo.display(), person.id, person.name);
+    let (photo, name) = (gate_cli::path(&args.photo), gate_cli::line(&person.name));
+    let mut text = format!("{verdict}: {photo} with {} ({name}){}", person.id, desk.scores.text(d2, tau));
     let clock = clock::now(desk, &store);
     if person.access.refusal(clock).is_some() {
         text.push_str(&format!("\n{}: the gate refuses", desk.zone().standing(&person.admission, clock)));
     }
-    desk.answer(&text, &Verified { person: &args.id, matched, d2, tau })?;
+    let json = Verified { person: &args.id, matched, d2: desk.scores.of(d2), tau: desk.scores.of(tau) };
+    desk.answer(&text, &json)?;
     Ok(if matched { Exit::Done } else { Exit::NoMatch })
 }
 
 /// `compare --json`.
 #[derive(Serialize)]
 struct Compared {
-    d2: f32,
     same: bool,
-    tau: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    d2: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tau: Option<f32>,
 }
 
 /// Compares two pictures.
@@ -204,6 +223,7 @@ pub fn compare(desk: &Desk, args: &Compare) -> Result<Exit> {
     let tau = desk.site.tau(&comparer, 1).d2;
     let same = d2 <= tau;
     let verdict = if same { "the same person" } else { "two people" };
-    desk.answer(&format!("{verdict}   d2 {d2:.3}, tau {tau:.3}"), &Compared { d2, same, tau })?;
+    let json = Compared { same, d2: desk.scores.of(d2), tau: desk.scores.of(tau) };
+    desk.answer(&format!("{verdict}{}", desk.scores.text(d2, tau)), &json)?;
     Ok(if same { Exit::Done } else { Exit::NoMatch })
 }

@@ -1,6 +1,8 @@
 //! What every command needs: the site, its store, and a way to answer.
 
+use crate::args::Cli;
 use crate::refusal::refuse;
+use crate::scores::Scores;
 use crate::when::Zone;
 use anyhow::Result;
 use gate_site::Site;
@@ -15,6 +17,8 @@ pub struct Desk {
     pub site: Site,
     /// Answer in JSON.
     pub json: bool,
+    /// Whether answers have scores.
+    pub scores: Scores,
 }
 
 impl Desk {
@@ -22,8 +26,9 @@ impl Desk {
     ///
     /// # Errors
     /// When it cannot be used.
-    pub fn open(config: Option<&Path>, store: Option<&Path>, json: bool) -> Result<Self> {
-        Ok(Self { site: Site::load(config, store)?, json })
+    pub fn open(cli: &Cli) -> Result<Self> {
+        let site = Site::load(cli.config.as_deref(), cli.store.as_deref())?;
+        Ok(Self { site, json: cli.json, scores: Scores::shown(cli.scores) })
     }
 
     /// The store, for changes. From here on this process is the store's owner: pictures are opened before, see
@@ -101,13 +106,13 @@ pub fn count(n: usize, one: &str, many: &str) -> String {
 /// Rows as aligned columns, two blanks apart. A cell stays one line, whatever is in it.
 #[must_use]
 pub fn columns(rows: &[Vec<String>]) -> String {
+    let shown = |row: &Vec<String>| row.iter().map(|cell| gate_cli::line(cell).to_string()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(shown).collect();
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let mut text = String::new();
     for row in &rows {
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {
-            let shown = |row: &Vec<String>| row.iter().map(|cell| gate_cli::line(cell).to_string()).collect();
-            let rows: Vec<Vec<String>> = rows.iter().map(shown).collect();
             let gap = width(column).unwrap_or(0).saturating_sub(cell.chars().count()) + 2;
             line.push_str(cell);
             line.push_str(&" ".repeat(gap));

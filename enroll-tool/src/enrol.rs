@@ -8,6 +8,7 @@ use crate::face::{self, QualityJson};
 use crate::inputs;
 use crate::known::Known;
 use crate::refusal::{Exit, refuse, refuse_face};
+use crate::scores::Scores;
 use crate::when::{When, Zone};
 use anyhow::Result;
 use gate_core::picture::Rgb;
@@ -52,6 +53,7 @@ pub struct Enroller {
     policy: QualityPolicy,
     keep_picture: bool,
     allow_duplicate: bool,
+    scores: Scores,
 }
 
 impl Enroller {
@@ -67,7 +69,16 @@ impl Enroller {
         let members = site.members(store, encoder, &comparer)?;
         let policy = site.config.enrol_quality();
         let keep_picture = keep_picture || site.config.enrol.keep_picture;
-        Ok(Self { known: Known::new(&members), site, comparer, vision, policy, keep_picture, allow_duplicate })
+        Ok(Self {
+            known: Known::new(&members),
+            scores: desk.scores,
+            site,
+            comparer,
+            vision,
+            policy,
+            keep_picture,
+            allow_duplicate,
+        })
     }
 
     /// The encoder's hash, which goes with every reference.
@@ -173,9 +184,10 @@ impl Enroller {
             return Ok(());
         }
         Err(refuse(format!(
-            "{}: does not show `{id}` as enrolled (d2 {d2:.3}, tau {tau:.3}): is it the right person? If it is, remove \
+            "{}: does not show `{id}` as enrolled{}: is it the right person? If it is, remove \
              `{id}` and enrol anew with this picture",
-            reference.source
+            reference.source,
+            self.scores.text(d2, tau)
         )))
     }
 
@@ -194,9 +206,10 @@ impl Enroller {
             return Ok(());
         }
         Err(refuse(format!(
-            "{}: already enrolled as `{other}` (d2 {d2:.3}, tau {tau:.3}): add a reference there with `--id {other} \
+            "{}: already enrolled as `{other}`{}: add a reference there with `--id {other} \
              --more`, or allow it with --allow-duplicate if these are two people, as twins are",
-            reference.source
+            reference.source,
+            self.scores.text(d2, tau)
         )))
     }
 }
@@ -266,6 +279,7 @@ pub fn add(desk: &Desk, add: &Add) -> Result<Exit> {
     let text = match &add.name {
         Some(name) => {
             let standing = zone.standing(&admission, clock::now(desk, &store));
+            let name = gate_cli::line(name);
             format!("enrolled {} ({name}) with {}; {standing}", add.id, count(total, "reference", "references"))
         }
         None => format!("{} now has {}", add.id, count(total, "reference", "references")),

@@ -29,6 +29,7 @@ mod known;
 mod people;
 mod refusal;
 mod restore;
+mod scores;
 mod when;
 
 use anyhow::Result;
@@ -76,7 +77,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<Exit> {
-    let desk = Desk::open(cli.config.as_deref(), cli.store.as_deref(), cli.json)?;
+    let desk = Desk::open(cli)?;
     match &cli.command {
         Command::Init => keep::init(&desk),
         Command::Add(args) => enrol::add(&desk, args),
@@ -103,12 +104,12 @@ fn run(cli: &Cli) -> Result<Exit> {
 /// Help and version are no errors; a command line that makes no sense is bad use.
 fn bad_use(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        return ExitCode::SUCCESS;
         // Where it goes may be closed; there is nobody left to tell.
         let _ = error.print();
+        return ExitCode::SUCCESS;
     }
+    eprint!("{error}");
     if std::env::args_os().any(|arg| arg == "--json") {
-        eprint!("{error}");
         let text = error.to_string();
         let first: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
         let first = first.join(" ");
@@ -124,12 +125,12 @@ fn print_error(error: &str, reason: Option<Reason>) {
     }
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    /// Whether the message shows lines of a configuration: all others are one line.
-    fn is_config(error: &anyhow::Error) -> bool {
-        matches!(error.downcast_ref(), Some(gate_site::SiteError::Config(_)))
-    }
+/// Whether the message shows lines of a configuration: all others are one line.
+fn is_config(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(gate_site::SiteError::Config(_)))
+}
 
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 

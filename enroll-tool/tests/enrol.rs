@@ -100,7 +100,10 @@ fn nobody_is_enrolled_twice_unless_it_is_allowed() {
     assert!(twin.err.contains("looks like `obama`"), "{}", twin.err);
     // Now neither can be told from the other: the search names nobody rather than guess.
     let close = desk.write("gate.toml", config_with_margin(&desk).as_bytes());
-    let seen = desk.run_with(&["--config".as_ref(), close.as_os_str()], ["identify", "--json", photo]).code(1).json();
+    let seen = desk
+        .run_with(&["--config".as_ref(), close.as_os_str()], ["identify", "--json", "--scores", photo])
+        .code(1)
+        .json();
     assert!(seen["faces"][0]["person"].is_null() && seen["faces"][0]["d2"].as_f64() < Some(0.1), "{seen}");
 }
 
@@ -166,7 +169,7 @@ fn the_picture_is_kept_when_asked_for_and_serves_to_encode_again() {
     let kept = desk.write("kept.jpg", &store.picture("obama", 1).unwrap().expect("kept"));
     assert!(image::image_dimensions(&kept).unwrap().0 < image::image_dimensions(photo).unwrap().0);
     let kept = kept.to_str().unwrap();
-    let again = desk.run(["compare", "--json", photo, kept]).code(0).json();
+    let again = desk.run(["compare", "--json", "--scores", photo, kept]).code(0).json();
     assert!(again["d2"].as_f64().unwrap() < 0.1, "{again}");
 }
 

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use gate_site::Site;
 use scene::{ACTS, Act, Expected, FPS};
 use serde::Deserialize;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
