@@ -56,7 +56,13 @@ pub fn removed_and_purged(rig: &mut Rig) -> String {
     assert!(tool(&["list", "--json"]).done().contains("ana"), "people survive a removal");
     sh("dpkg -P face-gate").done();
     wait("the gate has ended", || sh("pgrep gate-daemon").said.is_empty());
-    for gone in ["/etc/face-gate", "/etc/credstore/face-gate.key", "/var/lib/face-gate", "/usr/share/face-gate"] {
+    for gone in [
+        "/etc/face-gate",
+        "/etc/credstore/face-gate.key",
+        "/var/lib/face-gate",
+        "/var/lib/face-gate-anchor",
+        "/usr/share/face-gate",
+    ] {
         assert!(!Path::new(gone).exists(), "{gone} is left after a purge");
     }
     assert_eq!(rig.wire.openings(edges), 0);
