@@ -135,7 +135,6 @@ fn main() -> ExitCode {
     if let Err(error) = gate_guard::memory::keep_private() {
         eprintln!("gate-daemon: core dumps cannot be switched off: {error}");
     }
-    let args = Args::parse();
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) if error.use_stderr() => {
