@@ -152,7 +152,12 @@ Examples:
   enroll-tool add --id ana --name \"Ana Silva\" ana.jpg
   enroll-tool add --id ana --name \"Ana Silva\" --valid-until 2026-12-31 ana.jpg
   enroll-tool add --id ana --name \"Ana Silva\" --camera          look into the gate's camera
+  enroll-tool add --id ana --name \"Ana Silva\" --camera ana.jpg  both: the live face confirms the picture
+  enroll-tool add --id ana --more --camera                      confirm somebody who is enrolled
   enroll-tool add --id ana --more ana-with-glasses.jpg          a further reference
+
+A picture alone does not prove whom it shows: a blend of two people matches both. With --camera the person looks into a \
+camera, must be live, and must agree closely with the picture; without it the person is enrolled as \"picture not confirmed\".
 
 One good picture is enough: face to the camera, even light, in focus, at least [enrol] min_face_px wide. Further \
 references help with glasses, beards and hats. JPEG, PNG, WebP, BMP or GIF; pictures turned by a phone are turned upright.
@@ -183,9 +188,9 @@ pub struct Add {
     #[arg(long)]
     pub more: bool,
     /// Pictures of this one person; each becomes a reference
-    #[arg(value_name = "PHOTO", required_unless_present = "camera", conflicts_with = "camera")]
+    #[arg(value_name = "PHOTO", required_unless_present = "camera")]
     pub photos: Vec<PathBuf>,
-    /// Take the picture with the configured camera, or with this one: --camera=nokhwa:1, --camera=replay:PATH
+    /// Take a live picture with the configured camera, or with this one: --camera=nokhwa:1; it confirms every PHOTO
     #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub camera: Option<String>,
     /// How long the person has in front of the camera

@@ -2,12 +2,17 @@
 //!
 //! ```text
 //!  frame ──> one good face? ──no──> a short line (come closer, turn, light ...)      nobody, or two: start over
-//!                 └──yes──> keep the best ──8 good frames, or 2 s──> done
+//!                 └──yes──> encoded: the face of the frames before? ──no──> start over
+//!                                └──yes──> live? ──a picture──> refused
+//!                                             └──> keep the best ──8 good frames or 2 s, and live──> done
 //! ```
+//! Each frame that counts is compared and looked at for life, so nobody can show a live face and then a picture.
 
 use crate::enrol::{Enroller, Reference};
+use crate::life::Life;
 use crate::refusal::refuse_face;
 use anyhow::{Result, anyhow};
+use gate_core::liveness::PadVerdict;
 use gate_core::quality::Quality;
 use gate_core::reason::Reason;
 use gate_hal::{
@@ -29,18 +34,19 @@ const FRAME_WAIT: Duration = Duration::from_millis(500);
 /// Sharpness beyond this is a camera's sharpening, or noise.
 const SHARP_ENOUGH: f32 = 15.0;
 
-/// Takes one reference with the camera.
+/// Takes one reference with the camera; with `life`, of a live face.
 ///
 /// # Errors
-/// A refusal when there was no good picture in time; a fault of camera or networks.
+/// A refusal when there was no good picture in time, or the face is a picture; a fault of camera or networks.
 pub fn capture(
     spec: &CameraSpec,
     options: &CameraOptions,
     enroller: &mut Enroller,
+    life: Option<Life>,
     timeout: Duration,
 ) -> Result<Reference> {
     let mut feed = Feed::open(spec, options)?;
-    let mut session = Session::default();
+    let mut session = Session { life, ..Session::default() };
     let (start, timeout_ms) = (Instant::now(), timeout.as_millis() as u64);
     let mut frame = Frame::empty();
     let mut lost = None;
@@ -63,12 +69,16 @@ pub fn capture(
             Step::End => break,
         }
     }
+    let is_undecided = session.life.as_ref().is_some_and(|life| life.verdict().is_none());
     match (session.best, seen, lost) {
-        (Some((_, portrait, frame)), ..) => {
+        (Some(_), ..) if is_undecided => Err(refuse_face(
+            Reason::Unproven,
+            format!("{spec}: {}: stand still a little longer", Reason::Unproven.advice()),
+        )),
+        (Some(best), ..) => {
             eprintln!("thank you");
-            let picture = frame.view().ok_or_else(|| anyhow!("the camera gave an empty frame"))?;
-            let portrait = enroller.look_closer(picture, portrait)?;
-            enroller.reference(picture, &portrait, spec.to_string())
+            let picture = best.frame.view().ok_or_else(|| anyhow!("the camera gave an empty frame"))?;
+            enroller.reference_of(picture, &best.portrait, best.vector, spec.to_string())
         }
         (None, _, Some(why)) => Err(anyhow!("no picture from {spec}: {why}")),
         (None, false, None) => Err(anyhow!("no picture from {spec} within {} s", timeout.as_secs())),
@@ -82,12 +92,23 @@ pub fn capture(
 /// What has been seen so far.
 #[derive(Default)]
 struct Session {
-    best: Option<(f32, Portrait, Frame)>,
+    best: Option<Best>,
+    /// The face of the first good frame: all others must be the same.
+    first: Option<Vec<f32>>,
+    life: Option<Life>,
     good: u32,
     first_good_ms: u64,
     /// What is wrong now, and since when.
     fault: Option<(Reason, u64)>,
     said: Option<&'static str>,
+}
+
+/// The best frame so far.
+struct Best {
+    merit: f32,
+    portrait: Portrait,
+    vector: Vec<f32>,
+    frame: Frame,
 }
 
 impl Session {
@@ -97,15 +118,23 @@ impl Session {
         let mut portraits = enroller.portraits(picture)?;
         match enroller.choose(&portraits).err() {
             Some(reason) => self.refused(reason, frame.at_ms),
-            None => self.accepted(portraits.swap_remove(0), frame),
+            None => {
+                let portrait = enroller.look_closer(picture, portraits.swap_remove(0))?;
+                match enroller.vector(&portrait)? {
+                    Some(vector) => self.accepted(enroller, portrait, vector, frame)?,
+                    None => self.refused(Reason::Unclear, frame.at_ms),
+                }
+            }
         }
-        Ok(self.good >= GOOD_FRAMES || (self.good > 0 && frame.at_ms.saturating_sub(self.first_good_ms) >= GOOD_MS))
+        let is_decided = self.life.as_ref().is_none_or(|life| life.verdict().is_some());
+        let is_enough = self.good > 0 && frame.at_ms.saturating_sub(self.first_good_ms) >= GOOD_MS;
+        Ok(is_decided && (self.good >= GOOD_FRAMES || is_enough))
     }
 
     fn refused(&mut self, reason: Reason, at_ms: u64) {
         if matches!(reason, Reason::NoFace | Reason::SeveralFaces) {
             // Whoever comes next may be somebody else.
-            (self.best, self.good) = (None, 0);
+            self.start_over();
         }
         let since_ms = match self.fault {
             Some((before, since_ms)) if before == reason => since_ms,
@@ -117,17 +146,37 @@ impl Session {
         }
     }
 
-    fn accepted(&mut self, portrait: Portrait, frame: &Frame) {
+    fn start_over(&mut self) {
+        (self.best, self.first, self.good) = (None, None, 0);
+        if let Some(life) = &mut self.life {
+            life.forget();
+        }
+    }
+
+    fn accepted(&mut self, enroller: &Enroller, portrait: Portrait, vector: Vec<f32>, frame: &Frame) -> Result<()> {
+        if self.first.as_ref().is_some_and(|first| !enroller.same_take(first, &vector)) {
+            self.start_over();
+        }
+        let Some(picture) = frame.view() else { return Ok(()) };
+        if let Some(life) = &mut self.life
+            && life.look(picture, &portrait.face.rect, frame.at_ms)? == Some(PadVerdict::Attack)
+        {
+            let message = format!("the camera: {}", Reason::PresentationAttack.advice());
+            return Err(refuse_face(Reason::PresentationAttack, message));
+        }
+
         self.fault = None;
         self.say("good, hold still");
         if self.good == 0 {
             self.first_good_ms = frame.at_ms;
+            self.first = Some(vector.clone());
         }
         self.good += 1;
         let merit = merit(&portrait.quality);
-        if self.best.as_ref().is_none_or(|(best, ..)| merit > *best) {
-            self.best = Some((merit, portrait, frame.clone()));
+        if self.best.as_ref().is_none_or(|best| merit > best.merit) {
+            self.best = Some(Best { merit, portrait, vector, frame: frame.clone() });
         }
+        Ok(())
     }
 
     /// Says it once, until something else is to be said.

@@ -3,10 +3,12 @@
 use crate::args::Add;
 use crate::camera;
 use crate::clock;
+use crate::confirm::{self, Seen, Taken};
 use crate::desk::{Desk, count};
 use crate::face::{self, QualityJson};
 use crate::inputs;
 use crate::known::Known;
+use crate::life::Life;
 use crate::refusal::{Exit, refuse, refuse_face};
 use crate::scores::Scores;
 use crate::when::{When, Zone};
@@ -17,7 +19,7 @@ use gate_core::quality::Quality;
 use gate_core::reason::Reason;
 use gate_hal::CameraSpec;
 use gate_site::Site;
-use gate_store::{Admission, MAX_REFERENCES, NewPerson, NewReference, Store, StoreError};
+use gate_store::{Admission, MAX_REFERENCES, NewPerson, NewReference, Person, Store, StoreError};
 use gate_vision::{Comparer, Portrait, Vision};
 use serde::Serialize;
 use std::path::Path;
@@ -151,11 +153,62 @@ impl Enroller {
     /// # Errors
     /// A refusal when too little of it can be made out, or a fault of the networks.
     pub fn reference(&mut self, picture: Rgb<'_>, portrait: &Portrait, source: String) -> Result<Reference> {
-        let Some(vector) = self.vision.encode_clear(&portrait.chip)?.map(<[f32]>::to_vec) else {
+        let Some(vector) = self.vector(portrait)? else {
             return Err(refuse_face(Reason::Unclear, format!("{source}: {}", Reason::Unclear.advice())));
         };
+        self.reference_of(picture, portrait, vector, source)
+    }
+
+    /// The vector of a face that was looked at closer; `None` when too little of it can be made out.
+    ///
+    /// # Errors
+    /// A fault of the networks.
+    pub fn vector(&mut self, portrait: &Portrait) -> Result<Option<Vec<f32>>> {
+        Ok(self.vision.encode_clear(&portrait.chip)?.map(<[f32]>::to_vec))
+    }
+
+    /// The reference that a face's vector makes.
+    ///
+    /// # Errors
+    /// When the picture is to be kept and cannot be encoded.
+    pub fn reference_of(
+        &self,
+        picture: Rgb<'_>,
+        portrait: &Portrait,
+        vector: Vec<f32>,
+        source: String,
+    ) -> Result<Reference> {
         let kept = self.keep_picture.then(|| face::kept_picture(picture, &portrait.face.rect)).transpose()?;
         Ok(Reference { source, vector, quality: portrait.quality, picture: kept })
+    }
+
+    /// What tells a live face from a picture before this camera; `None` where the site does not ask.
+    ///
+    /// # Errors
+    /// When the network cannot be loaded.
+    pub fn life(&self, spec: &CameraSpec) -> Result<Option<Life>> {
+        let is_own_camera = *spec == self.site.camera_spec()?;
+        let liveness = self.site.enrol_liveness(&self.vision, is_own_camera)?;
+        Ok(liveness.map(|liveness| Life::new(liveness, self.site.config.liveness.bpcer_target)))
+    }
+
+    /// Whether two vectors are of one face seen twice in a few seconds.
+    #[must_use]
+    pub fn same_take(&self, a: &[f32], b: &[f32]) -> bool {
+        self.comparer.dissimilarity(a, b) <= confirm::take_d2(&self.comparer)
+    }
+
+    /// Whether two references agree as closely as a confirmation asks for.
+    #[must_use]
+    pub fn agree(&self, a: &Reference, b: &Reference) -> bool {
+        self.comparer.dissimilarity(&a.vector, &b.vector) <= confirm::agree_d2(&self.comparer)
+    }
+
+    /// Whether a reference agrees with every reference of an enrolled person, and all of them can be compared.
+    #[must_use]
+    pub fn agrees_with_all(&self, person: &Person, reference: &Reference) -> bool {
+        let furthest = self.known.furthest_own(&person.id, &reference.vector);
+        furthest.is_some_and(|(d2, n)| n == person.references.len() && d2 <= confirm::agree_d2(&self.comparer))
     }
 
     /// Refuses a reference that is not of the same person as `others`.
@@ -196,18 +249,27 @@ impl Enroller {
     /// # Errors
     /// The refusal, which names the other.
     pub fn nobody_else(&self, id: &str, reference: &Reference, references: usize) -> Result<()> {
-        let Some((other, d2)) = self.known.nearest_other(id, &reference.vector) else { return Ok(()) };
         let tau = self.site.tau(&self.comparer, references).d2;
-        if d2 > tau {
+        let others = self.known.others_within(id, &reference.vector, tau);
+        let Some((other, d2)) = others.first().copied() else { return Ok(()) };
+        let names: Vec<String> = others.iter().map(|(other, _)| format!("`{other}`")).collect();
+        let names = names.join(" and ");
+
+        if self.allow_duplicate {
+            tracing::warn!("{}: looks like {names}; the gate may find them too close to call", reference.source);
             return Ok(());
         }
-        if self.allow_duplicate {
-            tracing::warn!("{}: looks like `{other}`; the gate may find the two too close to call", reference.source);
-            return Ok(());
+        if others.len() > 1 {
+            return Err(refuse(format!(
+                "{}: looks like {names}, who are enrolled{}: a blend of two people does. Ask the person before the camera, \
+                 or allow it with --allow-duplicate if these are different people, as triplets are",
+                reference.source,
+                self.scores.text(d2, tau)
+            )));
         }
         Err(refuse(format!(
-            "{}: already enrolled as `{other}`{}: add a reference there with `--id {other} \
-             --more`, or allow it with --allow-duplicate if these are two people, as twins are",
+            "{}: already enrolled as {names}{}: add a reference there with `--id {other} --more`, or allow it with \
+             --allow-duplicate if these are two people, as twins are",
             reference.source,
             self.scores.text(d2, tau)
         )))
@@ -242,6 +304,7 @@ struct Added<'a> {
     person: &'a str,
     references: usize,
     added: usize,
+    picture_confirmed: bool,
     quality: Vec<QualityJson>,
 }
 
@@ -254,9 +317,12 @@ pub fn add(desk: &Desk, add: &Add) -> Result<Exit> {
     let admission = admission(&zone, Admission::ALWAYS, add.valid_from, add.valid_until)?;
     inputs::hold(desk, &add.photos)?;
     let mut store = desk.store()?;
-    let before = references_before(&store, add, &admission)?;
+    let before = person_before(&store, add, &admission)?;
     let mut enroller = Enroller::new(desk, &store, add.keep_picture, add.allow_duplicate)?;
+
     let taken = take(desk, add, &mut enroller)?;
+    let confirmed = confirm::judge(&enroller, &taken, before.as_ref());
+    let taken = taken.references();
     let planned = enroller.known() + taken.len();
     for (i, reference) in taken.iter().enumerate() {
         enroller.same_person(reference, &taken[..i])?;
@@ -265,8 +331,15 @@ pub fn add(desk: &Desk, add: &Add) -> Result<Exit> {
         }
         enroller.nobody_else(&add.id, reference, planned)?;
     }
+    // After these: another person altogether is the clearer reason.
+    let confirmed = confirmed?;
+
     let sha256 = enroller.encoder_sha256();
     let references: Vec<NewReference<'_>> = taken.iter().map(|reference| reference.to_store(&sha256)).collect();
+    // Cut short in between, the person is not confirmed.
+    if before.is_some_and(|person| person.confirmed) && !confirmed {
+        store.set_confirmed(&add.id, false)?;
+    }
     if add.more {
         for reference in &references {
             store.add_reference(&add.id, reference)?;
@@ -274,9 +347,13 @@ pub fn add(desk: &Desk, add: &Add) -> Result<Exit> {
     } else {
         store.add_person(&new_person(add, &admission), &references)?;
     }
-    let total = before + taken.len();
+    if confirmed {
+        store.set_confirmed(&add.id, true)?;
+    }
+
+    let total = store.person(&add.id)?.references.len();
     let quality = taken.iter().map(|reference| QualityJson::new(&reference.quality, enroller.policy())).collect();
-    let text = match &add.name {
+    let mut text = match &add.name {
         Some(name) => {
             let standing = zone.standing(&admission, clock::now(desk, &store));
             let name = gate_cli::line(name);
@@ -284,7 +361,16 @@ pub fn add(desk: &Desk, add: &Add) -> Result<Exit> {
         }
         None => format!("{} now has {}", add.id, count(total, "reference", "references")),
     };
-    desk.answer(&text, &Added { person: &add.id, references: total, added: taken.len(), quality })?;
+    if !confirmed {
+        text.push_str(&format!(
+            "\npicture not confirmed: nothing proves that it shows this person alone; `enroll-tool add --id {} --more \
+             --camera` does",
+            add.id
+        ));
+    }
+    let added = taken.len();
+    let json = Added { person: &add.id, references: total, added, picture_confirmed: confirmed, quality };
+    desk.answer(&text, &json)?;
     Ok(Exit::Done)
 }
 
@@ -292,18 +378,24 @@ fn new_person<'a>(add: &'a Add, admission: &'a Admission) -> NewPerson<'a> {
     NewPerson { id: &add.id, name: add.name.as_deref().unwrap_or_default(), admission }
 }
 
-/// How many references the person has. Refuses, before anything costly, what the store would refuse after it.
-fn references_before(store: &Store, add: &Add, admission: &Admission) -> Result<usize> {
-    let room = |have: usize| match have + add.photos.len().max(1) {
+/// The person, if enrolled. Refuses, before anything costly, what the store would refuse after it.
+fn person_before(store: &Store, add: &Add, admission: &Admission) -> Result<Option<Person>> {
+    let new = add.photos.len() + usize::from(add.camera.is_some());
+    let room = |have: usize| match have + new {
         total if total > MAX_REFERENCES => Err(StoreError::TooManyReferences { id: add.id.clone() }),
-        _ => Ok(have),
+        _ => Ok(()),
     };
     if add.more {
-        return Ok(room(store.person(&add.id)?.references.len())?);
+        let person = store.person(&add.id)?;
+        room(person.references.len())?;
+        return Ok(Some(person));
     }
     new_person(add, admission).check()?;
     match store.person(&add.id) {
-        Err(StoreError::UnknownPerson { .. }) => Ok(room(0)?),
+        Err(StoreError::UnknownPerson { .. }) => {
+            room(0)?;
+            Ok(None)
+        }
         Err(error) => Err(error.into()),
         Ok(person) => Err(refuse(format!(
             "`{}` is enrolled already ({}): choose another id, or add a reference to this person with --more in place \
@@ -313,14 +405,23 @@ fn references_before(store: &Store, add: &Add, admission: &Admission) -> Result<
     }
 }
 
-fn take(desk: &Desk, add: &Add, enroller: &mut Enroller) -> Result<Vec<Reference>> {
-    let Some(spec) = &add.camera else {
-        return add.photos.iter().map(|photo| enroller.file(photo)).collect();
-    };
+/// The pictures first: what is wrong with them needs nobody before the camera.
+fn take(desk: &Desk, add: &Add, enroller: &mut Enroller) -> Result<Taken> {
+    let pictures = add.photos.iter().map(|photo| enroller.file(photo)).collect::<Result<_>>()?;
+    let Some(spec) = &add.camera else { return Ok(Taken { pictures, camera: None }) };
     let spec: CameraSpec = match spec.as_str() {
         "" => desk.site.camera_spec()?,
         spec => spec.parse().map_err(|error| refuse(format!("--camera: {error}")))?,
     };
+
     let timeout = Duration::from_secs(u64::from(add.timeout));
-    Ok(vec![camera::capture(&spec, &desk.site.camera_options()?, enroller, timeout)?])
+    let life = enroller.life(&spec)?;
+    let asked = life.is_some();
+    let reference = camera::capture(&spec, &desk.site.camera_options()?, enroller, life, timeout)?;
+    let is_live = asked && confirm::counts(desk, &spec)?;
+    if !is_live {
+        let why = if asked { "the camera is a recording" } else { "[liveness] mode is off" };
+        tracing::warn!("{why}: this confirms nobody's picture");
+    }
+    Ok(Taken { pictures, camera: Some(Seen { reference, is_live }) })
 }

@@ -76,6 +76,8 @@ fn make_key(source: &KeySource) -> Result<SiteKey> {
 struct Checked<'a> {
     sound: bool,
     people: usize,
+    /// People whose pictures no live camera has confirmed.
+    unconfirmed: usize,
     references: usize,
     pictures: usize,
     /// Made by another encoder than the configured one: never compared. Null when that one's card cannot be read.
@@ -104,6 +106,7 @@ pub fn check(desk: &Desk) -> Result<Exit> {
     let json = Checked {
         sound: report.is_sound(),
         people: report.people,
+        unconfirmed: report.unconfirmed,
         references: report.references,
         pictures: report.pictures,
         foreign_references: foreign,
@@ -125,6 +128,11 @@ fn check_text(dir: &Path, report: &CheckReport, foreign: Option<usize>, clock: &
         vec!["pictures".to_owned(), report.pictures.to_string()],
         vec!["clock".to_owned(), clock.text()],
     ];
+    if report.unconfirmed > 0 {
+        let who = count(report.unconfirmed, "person", "people");
+        let advice = "see `enroll-tool list`; `enroll-tool add --id ID --more --camera` confirms";
+        rows.push(vec!["not confirmed".to_owned(), format!("the pictures of {who}: {advice}")]);
+    }
     if let Some(foreign) = foreign.filter(|foreign| *foreign > 0) {
         let what = count(foreign, "reference", "references");
         rows.push(vec!["not compared".to_owned(), format!("{what} of another encoder: enrol these people again")]);

@@ -47,10 +47,18 @@ impl Known {
         }
     }
 
-    /// The nearest person but `id`, and how near (d²).
+    /// Everybody but `id` who is within `tau`, nearest first, and how near (d²).
     #[must_use]
-    pub fn nearest_other(&self, id: &str, probe: &[f32]) -> Option<(&str, f32)> {
-        self.rows(probe).filter(|(owner, _)| *owner != id).min_by(|a, b| a.1.total_cmp(&b.1))
+    pub fn others_within(&self, id: &str, probe: &[f32], tau: f32) -> Vec<(&str, f32)> {
+        let mut near: Vec<_> = self.rows(probe).filter(|(owner, d2)| *owner != id && *d2 <= tau).collect();
+        near.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let mut others: Vec<(&str, f32)> = Vec::new();
+        for (owner, d2) in near {
+            if others.iter().all(|(other, _)| *other != owner) {
+                others.push((owner, d2));
+            }
+        }
+        others
     }
 
     /// The least d² to the references of `id`, and how many there are.
@@ -58,6 +66,14 @@ impl Known {
     pub fn nearest_own(&self, id: &str, probe: &[f32]) -> Option<(f32, usize)> {
         self.rows(probe).filter(|(owner, _)| *owner == id).fold(None, |least: Option<(f32, usize)>, (_, d2)| {
             Some(least.map_or((d2, 1), |(best, n)| (best.min(d2), n + 1)))
+        })
+    }
+
+    /// The largest d² to the references of `id`, and how many there are.
+    #[must_use]
+    pub fn furthest_own(&self, id: &str, probe: &[f32]) -> Option<(f32, usize)> {
+        self.rows(probe).filter(|(owner, _)| *owner == id).fold(None, |most: Option<(f32, usize)>, (_, d2)| {
+            Some(most.map_or((d2, 1), |(worst, n)| (worst.max(d2), n + 1)))
         })
     }
 

@@ -29,6 +29,8 @@ struct PersonJson {
     /// Why the gate would refuse the person now.
     refusal: Option<Reason>,
     enrolled: String,
+    /// Whether a live camera has confirmed that the pictures show this person alone.
+    picture_confirmed: bool,
     references: Vec<ReferenceJson>,
 }
 
@@ -64,6 +66,7 @@ impl PersonJson {
             valid_until_day: until.map(|day| day.to_string()),
             refusal: access.refusal(clock),
             enrolled: when::rfc3339(person.created_ms),
+            picture_confirmed: person.confirmed,
             references: references.collect(),
         }
     }
@@ -78,10 +81,12 @@ pub fn list(desk: &Desk) -> Result<Exit> {
     let people = store.people()?;
     warn_of_unreadable(&store)?;
     let (clock, zone) = (clock::now(desk, &store), desk.zone());
-    let mut rows = vec![["ID", "NAME", "REFERENCES", "ADMISSION"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["ID", "NAME", "REFERENCES", "PICTURE", "ADMISSION"].map(str::to_owned).to_vec()];
     rows.extend(people.iter().map(|person| {
         let references = person.references.len().to_string();
-        vec![person.id.clone(), person.name.clone(), references, zone.standing(&person.admission, clock)]
+        let picture = confirmation(person).to_owned();
+        let standing = zone.standing(&person.admission, clock);
+        vec![person.id.clone(), person.name.clone(), references, picture, standing]
     }));
     let text = if people.is_empty() {
         "nobody is enrolled: `enroll-tool add --id ID --name NAME PHOTO`".to_owned()
@@ -90,6 +95,11 @@ pub fn list(desk: &Desk) -> Result<Exit> {
     };
     desk.answer(&text, &people.iter().map(|person| PersonJson::new(person, clock)).collect::<Vec<_>>())?;
     Ok(Exit::Done)
+}
+
+/// Whether a live camera has confirmed a person's pictures, in a word or two.
+fn confirmation(person: &Person) -> &'static str {
+    if person.confirmed { "confirmed" } else { "not confirmed" }
 }
 
 /// People whose record does not open are not in the list; that must not go unnoticed.
@@ -121,6 +131,7 @@ pub fn show(desk: &Desk, id: &str) -> Result<Exit> {
         vec!["name".to_owned(), person.name.clone()],
         vec!["admission".to_owned(), zone.standing(&person.admission, clock)],
         vec!["enrolled".to_owned(), zone.local(person.created_ms)],
+        vec!["picture".to_owned(), confirmation(&person).to_owned()],
     ];
     for reference in &person.references {
         let encoder = match &card {

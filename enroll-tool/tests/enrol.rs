@@ -12,7 +12,7 @@ use std::path::Path;
 fn one_picture_is_enough_to_be_known_on_another_and_a_stranger_stays_unknown() {
     let desk = Desk::new();
     let added = desk.add("obama", &[&sample("obama.jpg")]).code(0).json();
-    assert_eq!(keys(&added), ["added", "person", "quality", "references"]);
+    assert_eq!(keys(&added), ["added", "person", "picture_confirmed", "quality", "references"]);
     assert_eq!((added["person"].as_str(), added["references"].as_u64()), (Some("obama"), Some(1)));
     let who = |photo: &str| desk.run(["identify".into(), "--json".into(), sample(photo)]);
     assert_eq!(who("obama2.jpg").code(0).json()["faces"][0]["person"], "obama");

@@ -54,7 +54,8 @@ fn staff_suspend_renew_rename_and_erase() {
     let person = desk.run(["show", "ana", "--json"]).code(0).json();
     let days =
         ["valid_from", "valid_from_day", "valid_from_zone", "valid_until", "valid_until_day", "valid_until_zone"];
-    let wanted = ["enrolled", "id", "name", "references", "refusal", "suspended"].into_iter().chain(days);
+    let wanted =
+        ["enrolled", "id", "name", "picture_confirmed", "references", "refusal", "suspended"].into_iter().chain(days);
     assert_eq!(keys(&person), wanted.collect::<Vec<_>>());
     assert_eq!(keys(&person["references"][0]), ["encoder_sha256", "made", "number", "picture"]);
     assert!(desk.run(["show", "ana"]).code(0).out.contains("sface"));

@@ -186,6 +186,9 @@ fn check_store(site: &Site, vision: Option<&Vision>, people: &mut Option<usize>)
     if let Some(vision) = vision {
         let encoder = vision.encoder().card();
         let members = site.members(&store, encoder, &site.comparer(encoder)?)?;
+        if report.unconfirmed > 0 {
+            found += &format!(", {} of them with a picture not confirmed", report.unconfirmed);
+        }
         if members.people_count() < report.people {
             found += &format!(", only {} of them by this encoder", members.people_count());
         }

@@ -19,6 +19,9 @@ pub enum Record<'a> {
         person: &'a str,
         /// The track's number.
         track: u32,
+        /// `false` where nobody has confirmed by a live camera that the pictures show this person alone; else absent.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        picture_confirmed: Option<bool>,
     },
     /// Somebody is refused.
     Refused {
@@ -138,7 +141,11 @@ impl EventLog {
     pub fn decided(&mut self, event: Event, members: &Members, now: Now) {
         let id = |key: PersonKey| members.person(key).map(|p| p.id.as_str());
         let record = match event {
-            Event::Granted { person, track } => Record::Granted { person: id(person).unwrap_or("?"), track: track.0 },
+            Event::Granted { person, track } => {
+                let confirmed = members.person(person).is_some_and(|person| person.confirmed);
+                let picture_confirmed = (!confirmed).then_some(false);
+                Record::Granted { person: id(person).unwrap_or("?"), track: track.0, picture_confirmed }
+            }
             Event::Refused { reason, track, person } => {
                 Record::Refused { reason: reason.name(), person: person.and_then(id), track: track.0 }
             }
@@ -148,7 +155,7 @@ impl EventLog {
             Event::Fault { fault, present } => Record::Fault { fault: fault.name(), present },
         };
         match &record {
-            Record::Granted { person, track } => tracing::info!(person, track, "granted"),
+            Record::Granted { person, track, .. } => tracing::info!(person, track, "granted"),
             Record::Refused { reason, track, .. } => tracing::info!(reason, track, "refused"),
             Record::Lockout { person, present: true } => {
                 tracing::error!(

@@ -131,6 +131,25 @@ impl Site {
         Ok(Some(liveness))
     }
 
+    /// The same for enrolling before a camera, where no lamp is: the network is asked in every mode but `off`. The site's
+    /// calibration is for its own camera only.
+    ///
+    /// # Errors
+    /// As [`Self::liveness`].
+    pub fn enrol_liveness(&self, vision: &Vision, is_own_camera: bool) -> Result<Option<Liveness>, SiteError> {
+        let section = &self.config.liveness;
+        let mode = PadMode::from(section.mode);
+        if !mode.is_passive() && !mode.is_active() {
+            return Ok(None);
+        }
+        let mut liveness = vision.liveness(&self.vision_options(), &section.network)?;
+        if let Some(path) = section.calibration.as_ref().filter(|_| is_own_camera) {
+            let classifier = LivenessCalibration::load(path, liveness.card(), &self.config.camera)?;
+            liveness.calibrate(classifier)?;
+        }
+        Ok(Some(liveness))
+    }
+
     /// The card of the network that tells live faces from pictures; `None` where frames are not asked.
     #[must_use]
     pub fn liveness_network(&self) -> Option<&str> {

@@ -16,6 +16,8 @@ use crate::store::Store;
 pub struct CheckReport {
     /// People whose record opens.
     pub people: usize,
+    /// People whose record opens and says that no live camera has confirmed their pictures.
+    pub unconfirmed: usize,
     /// References that open.
     pub references: usize,
     /// Pictures that open.
@@ -115,6 +117,7 @@ impl Store {
         let references = self.check_references(sealer, row, &mut plain).at(&self.path)?;
         let pictures = self.check_pictures(sealer, row, &mut plain).at(&self.path)?;
         report.people += usize::from(record.is_some());
+        report.unconfirmed += usize::from(record.as_ref().is_some_and(|record| !record.is_confirmed()));
         report.references += references.0;
         report.pictures += pictures.0;
         Ok(record.is_some() && references.1 && pictures.1)

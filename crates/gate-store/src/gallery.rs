@@ -84,6 +84,8 @@ pub struct GalleryPerson {
     pub id: String,
     /// Whether and when the person may come in.
     pub access: Access,
+    /// Whether the person stood before a camera, live, and agreed with every reference.
+    pub confirmed: bool,
 }
 
 /// Some of the people, as the caller keeps them.
@@ -355,8 +357,8 @@ impl Opener<'_> {
             match self.open_person(&row, &list, &mut bound, &mut plain) {
                 Ok((record, sealer)) => {
                     gallery.newest_ms = gallery.newest_ms.max(Some(record.newest_ms()));
-                    let access = record.access();
-                    let person = GalleryPerson { key: PersonKey(row.key), id: row.id, access };
+                    let (access, confirmed) = (record.access(), record.is_confirmed());
+                    let person = GalleryPerson { key: PersonKey(row.key), id: row.id, access, confirmed };
                     self.open_references(person, &sealer, &references, &mut gallery, (&mut bound, &mut plain));
                 }
                 Err(NoKey::Erased) => gallery.erased += 1,

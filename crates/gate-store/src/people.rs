@@ -38,6 +38,8 @@ pub struct Person {
     pub newest_ms: i64,
     /// The references, by number.
     pub references: Vec<ReferenceInfo>,
+    /// Whether the person stood before a camera, live, and agreed with every reference.
+    pub confirmed: bool,
 }
 
 /// What is known of a reference without opening it.
@@ -69,6 +71,9 @@ pub(crate) struct Record {
     /// When the record was changed last, Unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     changed_ms: Option<i64>,
+    /// Not known of people who were enrolled before it was asked: then they are not.
+    #[serde(default)]
+    confirmed: bool,
 }
 
 impl Record {
@@ -82,6 +87,7 @@ impl Record {
             valid_from_day: None,
             valid_until_day: None,
             changed_ms: None,
+            confirmed: false,
         };
         record.set_admission(admission);
         record
@@ -94,6 +100,10 @@ impl Record {
             from: edge(self.valid_from_ms, &self.valid_from_day),
             until: edge(self.valid_until_ms, &self.valid_until_day),
         }
+    }
+
+    pub(crate) fn is_confirmed(&self) -> bool {
+        self.confirmed
     }
 
     pub(crate) fn access(&self) -> Access {
@@ -220,6 +230,14 @@ impl Store {
         self.change_record(id, |record| name.clone_into(&mut record.name))
     }
 
+    /// Notes whether the person stood before a camera, live, and agreed with every reference. Nobody does at first.
+    ///
+    /// # Errors
+    /// As [`Store::set_access`].
+    pub fn set_confirmed(&mut self, id: &str, confirmed: bool) -> Result<()> {
+        self.change_record(id, |record| record.confirmed = confirmed)
+    }
+
     /// The wall clock is right, as staff declare: records that were written at a later time, under a clock that was ahead,
     /// count as written now. Returns how many there were.
     ///
@@ -318,6 +336,7 @@ impl Store {
             newest_ms: record.newest_ms(),
             name: record.name,
             created_ms: record.created_ms,
+            confirmed: record.confirmed,
             references: references.infos,
         })
     }

@@ -110,7 +110,12 @@ pub fn gallery(strangers: u32, reference: &[f32]) -> StoredGallery {
     let mut references = unit_vectors(strangers as usize, dim, 0x9E37_79B9_7F4A_7C15);
     references.extend_from_slice(reference);
     let keys = (1..=strangers + 1).map(PersonKey);
-    let people = keys.clone().map(|key| GalleryPerson { key, id: format!("p{}", key.0), access: Access::default() });
+    let people = keys.clone().map(|key| GalleryPerson {
+        key,
+        id: format!("p{}", key.0),
+        access: Access::default(),
+        confirmed: true,
+    });
     StoredGallery { dim, references, owners: keys.collect(), people: people.collect(), ..StoredGallery::default() }
 }
 
