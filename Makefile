@@ -1,6 +1,6 @@
 # Thin: each target calls cargo or a script. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build lab demo test lint advisories sbom bench bench-peers bench-start bench-check bench-baseline check deb rig rig-pi clean
+.PHONY: help setup build lab demo attack test lint advisories sbom bench bench-peers bench-start bench-check bench-baseline check deb rig rig-pi clean
 FETCH = python3 scripts/fetch.py
 INSTALL = CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug --root target/tools
 DENY = target/tools/bin/cargo-deny
@@ -24,6 +24,10 @@ lab: setup ## gate-lab, the engineer's and officer's tool, optimised, in target/
 
 demo: build ## set-up and the main job: people walk up, the gate opens or stays shut; report in target/demo
 	cargo run --release -p gate-daemon -- --config config/gate.toml demo
+
+attack: $(if $(GATE_PROGRAMS),setup,build) ## try to get in: the adversary's search, then swaps of photos and faces over the real programs; 3 minutes
+	GATE_ATTACK_WHOLE=1 cargo test --release -p gate-core --test adversary -- --nocapture
+	cargo test --workspace --test swaps -- --nocapture
 
 test: $(if $(GATE_PROGRAMS),setup,build) ## everything a change must pass, but for lint and rig (GATE_PROGRAMS=DIR: try those)
 	cargo test --workspace

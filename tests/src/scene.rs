@@ -78,13 +78,15 @@ pub struct Look {
     blur_px: f32,
     light: f32,
     held: Option<Species>,
+    /// Whose eyes look through a hole in the photograph.
+    behind: Option<Portrait>,
 }
 
 impl Look {
     /// A person in the middle, whose face is so many pixels wide.
     #[must_use]
     pub fn new(portrait: Portrait, face_px: f32) -> Self {
-        Self { portrait, face_px, at: MIDDLE, blur_px: 0.0, light: 1.0, held: None }
+        Self { portrait, face_px, at: MIDDLE, blur_px: 0.0, light: 1.0, held: None, behind: None }
     }
 
     /// Puts the face's centre elsewhere.
@@ -111,17 +113,42 @@ impl Look {
         Self { held: Some(species), ..self }
     }
 
+    /// The photograph has a hole for the eyes, and this person stands behind it, live.
+    #[must_use]
+    pub fn worn_by(self, behind: Portrait) -> Self {
+        Self { behind: Some(behind), ..self }
+    }
+
     fn paint(&self, frame: &mut RgbImage, time_s: f32) {
         let at = Point { x: self.at.0, y: self.at.1 };
         match self.held {
             None => self.portrait.figure().place(frame, at, self.face_px),
             Some(species) => self.portrait.held(species).paint(frame, at, self.face_px, time_s),
         }
+        if let Some(behind) = self.behind {
+            self.open_hole(frame, behind, at);
+        }
         if self.blur_px > 0.0 {
             *frame = blur(frame, self.blur_px);
         }
         if self.light < 1.0 {
             frame.pixels_mut().flat_map(|pixel| &mut pixel.0).for_each(|v| *v = (f32::from(*v) * self.light) as u8);
+        }
+    }
+}
+
+impl Look {
+    /// Shows what is behind the photograph in a slit across the eyes.
+    fn open_hole(&self, frame: &mut RgbImage, behind: Portrait, at: Point) {
+        let mut live = frame.clone();
+        behind.figure().place(&mut live, at, self.face_px);
+        let (wide, high) = (0.42 * self.face_px, 0.14 * self.face_px);
+        let middle = at.y - 0.18 * self.face_px;
+        for (x, y, pixel) in frame.enumerate_pixels_mut() {
+            let (dx, dy) = ((x as f32 - at.x) / wide, (y as f32 - middle) / high);
+            if dx * dx + dy * dy <= 1.0 {
+                *pixel = *live.get_pixel(x, y);
+            }
         }
     }
 }
@@ -152,6 +179,24 @@ impl Scene {
             let sway = (number as f32 * 0.5).sin() * 0.02;
             let swayed = people.iter().map(|look| look.at(look.at.0 + sway * look.face_px, look.at.1));
             self.frames.push(swayed.collect());
+        }
+        self
+    }
+
+    /// These people are there for so many frames, without a sway.
+    #[must_use]
+    pub fn frames(mut self, count: u64, people: &[Look]) -> Self {
+        self.frames.extend((0..count).map(|_| people.to_vec()));
+        self
+    }
+
+    /// The first of these slides in from the right until it covers the other.
+    #[must_use]
+    pub fn slide_over(mut self, ms: u64, over: Look, under: Look) -> Self {
+        let count = frames_in(ms);
+        for number in 0..count {
+            let left = WIDTH_PX as f32 * (1.0 - number as f32 / count as f32);
+            self.frames.push(vec![under, over.at(over.at.0 + left, over.at.1)]);
         }
         self
     }

@@ -56,7 +56,7 @@ fn without_liveness_the_photograph_opens_which_is_why_it_is_there() {
 }
 
 #[test]
-fn three_photographs_lock_everybody_out_for_a_while_and_then_it_is_over() {
+fn three_photographs_lock_out_whose_they_are_for_a_while_and_then_it_is_over() {
     let site = Site::enrolled().with(toml! {
         [liveness]
         lockout_ms = 6_000
@@ -66,9 +66,10 @@ fn three_photographs_lock_everybody_out_for_a_while_and_then_it_is_over() {
         attack().then(attack()).then(attack()).then(live(Portrait::Obama3)).nobody(2_000).then(live(Portrait::Obama3));
     let played = site.play(&scene);
     played.ended_locked();
-    let lockouts: Vec<bool> =
-        played.log.all(|event| event.kind() == "lockout").iter().map(|event| event.0["present"] == true).collect();
-    assert_eq!(lockouts, [true, false], "{:#?}", played.log);
+    let lockouts = played.log.all(|event| event.kind() == "lockout");
+    assert!(lockouts.iter().all(|event| event.text("person") == "obama"));
+    let present: Vec<bool> = lockouts.iter().map(|event| event.0["present"] == true).collect();
+    assert_eq!(present, [true, false], "{:#?}", played.log);
     let attack = "PresentationAttack";
     assert_eq!(played.log.refused(), [attack, attack, attack, "LockedOut"], "{:#?}", played.log);
     assert_eq!(played.log.granted(), ["obama"], "{:#?}", played.log);

@@ -2,8 +2,7 @@
 //! Wedged for real: pipes that nobody reads or writes, a database that is read for ever, a system without threads.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use gate_core::person::Access;
-use gate_store::{KeySource, NewPerson, NewReference, SiteKey, Store};
+use gate_store::{Admission, KeySource, NewPerson, NewReference, SiteKey, Store};
 use gate_tests::{Answer, Daemon, Event, Look, Portrait, Scene, Site};
 use rusqlite::Connection;
 use std::fs::{self, File, OpenOptions};
@@ -46,8 +45,7 @@ fn store_path(site: &Site, file: &str) -> PathBuf {
 
 /// Runs a program as somebody whose threads can be limited: no limit holds for root. It may still read and write every file.
 fn unprivileged(command: &Command) -> Command {
-    // SAFETY: geteuid takes nothing and cannot fail.
-    if unsafe { libc::geteuid() } != 0 {
+    if !nix::unistd::geteuid().is_root() {
         let mut same = Command::new(command.get_program());
         same.args(command.get_args());
         return with_env_of(same, command);
@@ -101,7 +99,7 @@ fn enrol_a_crowd(site: &Site) {
     let references: Vec<_> =
         vectors.iter().map(|vector| [NewReference { encoder_sha256: encoder, vector, picture: None }]).collect();
     let ids: Vec<String> = (0..vectors.len()).map(|number| format!("p{number}")).collect();
-    let people = ids.iter().map(|id| NewPerson { id, name: "made up", access: Access::default() });
+    let people = ids.iter().map(|id| NewPerson { id, name: "made up", admission: Admission::ALWAYS });
     store.add_people(people.zip(references.iter().map(|one| &one[..]))).unwrap();
 }
 

@@ -70,6 +70,8 @@ pub struct Act {
     cast: &'static [(Cast, f32)],
     /// Not they themselves but their photograph, held up on this.
     held: Option<Species>,
+    /// Frames, from one to another, in which somebody shows their own face in the photograph's place.
+    swap: Option<(Cast, u32, u32)>,
     /// Width of the face at the start and where they stop, pixels.
     face_px: (f32, f32),
     /// Out of focus by this much (Gaussian sigma, pixels of the frame).
@@ -79,7 +81,7 @@ pub struct Act {
 }
 
 const fn nobody(title: &'static str, frames: u32) -> Act {
-    Act { title, frames, cast: &[], held: None, face_px: (0.0, 0.0), blur: 0.0, expected: Expected::Locked }
+    Act { title, frames, cast: &[], held: None, swap: None, face_px: (0.0, 0.0), blur: 0.0, expected: Expected::Locked }
 }
 
 impl Act {
@@ -97,6 +99,7 @@ pub const ACTS: &[Act] = &[
         frames: 60,
         cast: &[(Cast::Obama, 0.5)],
         held: None,
+        swap: None,
         face_px: (44.0, 130.0),
         blur: 0.0,
         expected: Expected::Opens("obama"),
@@ -107,6 +110,7 @@ pub const ACTS: &[Act] = &[
         frames: 50,
         cast: &[(Cast::Biden, 0.5)],
         held: None,
+        swap: None,
         face_px: (44.0, 130.0),
         blur: 0.0,
         expected: Expected::Refused(Reason::Unknown),
@@ -117,6 +121,7 @@ pub const ACTS: &[Act] = &[
         frames: 40,
         cast: &[(Cast::ObamaAgain, 0.3), (Cast::Biden, 0.72)],
         held: None,
+        swap: None,
         face_px: (80.0, 105.0),
         blur: 0.0,
         expected: Expected::Refused(Reason::SeveralFaces),
@@ -127,6 +132,7 @@ pub const ACTS: &[Act] = &[
         frames: 35,
         cast: &[(Cast::Collins, 0.5)],
         held: None,
+        swap: None,
         face_px: (30.0, 34.0),
         blur: 0.0,
         expected: Expected::Refused(Reason::TooFar),
@@ -137,6 +143,7 @@ pub const ACTS: &[Act] = &[
         frames: 35,
         cast: &[(Cast::ObamaAgain, 0.5)],
         held: None,
+        swap: None,
         face_px: (90.0, 110.0),
         blur: 5.0,
         expected: Expected::Refused(Reason::Blurred),
@@ -147,6 +154,7 @@ pub const ACTS: &[Act] = &[
         frames: 50,
         cast: &[(Cast::ObamaAgain, 0.5)],
         held: None,
+        swap: None,
         face_px: (44.0, 125.0),
         blur: 0.0,
         expected: Expected::Opens("obama"),
@@ -157,6 +165,7 @@ pub const ACTS: &[Act] = &[
         frames: 50,
         cast: &[(Cast::ObamaAgain, 0.5)],
         held: Some(Species::Paper),
+        swap: None,
         face_px: (60.0, 110.0),
         blur: 0.0,
         expected: Expected::Refused(Reason::PresentationAttack),
@@ -167,6 +176,7 @@ pub const ACTS: &[Act] = &[
         frames: 50,
         cast: &[(Cast::ObamaAgain, 0.5)],
         held: Some(Species::Phone),
+        swap: None,
         face_px: (60.0, 105.0),
         blur: 0.0,
         expected: Expected::Refused(Reason::PresentationAttack),
@@ -177,9 +187,32 @@ pub const ACTS: &[Act] = &[
         frames: 60,
         cast: &[(Cast::Obama, 0.5)],
         held: None,
+        swap: None,
         face_px: (44.0, 130.0),
         blur: 0.0,
         expected: Expected::Opens("obama"),
+    },
+    nobody("they have gone through: locked again", 45),
+    Act {
+        title: "a stranger: the phone, the own face, the phone again",
+        frames: 55,
+        cast: &[(Cast::ObamaAgain, 0.5)],
+        held: Some(Species::Phone),
+        swap: Some((Cast::Biden, 1, 9)),
+        face_px: (105.0, 105.0),
+        blur: 0.0,
+        expected: Expected::Refused(Reason::PresentationAttack),
+    },
+    nobody("the stranger has given up", 20),
+    Act {
+        title: "somebody else who is enrolled comes in all the same",
+        frames: 50,
+        cast: &[(Cast::Collins, 0.5)],
+        held: None,
+        swap: None,
+        face_px: (44.0, 120.0),
+        blur: 0.0,
+        expected: Expected::Opens("collins"),
     },
     nobody("they have gone through: locked again", 45),
 ];
@@ -255,12 +288,13 @@ fn compose(act: &Act, step: u32, portraits: &[Portrait], held: Option<&Held>, wa
     let way = (step as f32 / (act.frames as f32 * 0.66)).min(1.0);
     let eased = way * way * (3.0 - 2.0 * way);
     let face_px = act.face_px.0 + (act.face_px.1 - act.face_px.0) * eased;
+    let swapped = act.swap.filter(|(_, from, to)| (*from..*to).contains(&step)).map(|(cast, ..)| cast);
     for (cast, across) in act.cast {
         let sway = (step as f32 * 0.35).sin() * 0.03 * face_px;
         let at = Point { x: across * FRAME_PX.0 as f32 + sway, y: 0.40 * FRAME_PX.1 as f32 + sway * 0.4 };
-        match held {
-            Some(held) => held.paint(&mut frame, at, face_px, step as f32 / FPS as f32),
-            None => portraits[*cast as usize].figure.place(&mut frame, at, face_px),
+        match (held, swapped) {
+            (Some(held), None) => held.paint(&mut frame, at, face_px, step as f32 / FPS as f32),
+            (_, swapped) => portraits[swapped.unwrap_or(*cast) as usize].figure.place(&mut frame, at, face_px),
         }
     }
     frame

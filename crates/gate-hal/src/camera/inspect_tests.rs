@@ -21,7 +21,7 @@ impl Noise {
 fn shot(noise: &mut Noise, brightness: u8) -> Frame {
     let mut frame = Frame::empty();
     for pixel in frame.reshape(160, 120).chunks_exact_mut(3) {
-        pixel.fill(brightness + (noise.next() % 64 == 0) as u8);
+        pixel.fill(brightness + (noise.next().is_multiple_of(64)) as u8);
     }
     frame
 }
