@@ -192,7 +192,8 @@ fn the_camera_guides_and_takes_the_best_frame() {
     let camera = format!("--camera=replay:{}", scene.display());
     let taken = desk.run(["add", "--json", "--id", "obama", "--name", "Barack", &camera]).code(0);
     let lines: Vec<&str> = taken.err.lines().collect();
-    assert_eq!(lines, ["come closer", "one person only, please", "good, hold still", "thank you"]);
+    let recording = " WARN the camera is a recording: this confirms nobody's picture";
+    assert_eq!(lines, ["come closer", "one person only, please", "good, hold still", "thank you", recording]);
     let sharp = desk.run(["identify", "--json", scene.join("011.jpg").to_str().unwrap()]).code(0).json();
     assert_eq!(taken.json()["quality"][0]["sharpness"], sharp["faces"][0]["quality"]["sharpness"]);
     let never = format!("--camera=replay:{}", scene.join("000.jpg").display());

@@ -75,7 +75,7 @@ impl Photo {
                     MEMORY_MAX_BYTES >> 20
                 ),
                 Fault::NotLossy => "a lossless, animated or damaged WebP: save it as JPEG or PNG".into(),
-                Fault::Image(other) => format!("damaged or unreadable: {other}"),
+                Fault::Image(other) => format!("damaged or unreadable: {}", other.to_string().trim_end()),
             })
         })
     }
@@ -264,7 +264,8 @@ mod tests {
         let size = |x, w, side| cut(view, &Rect { x, y: -5.0, w, h: 100.0 }, side).unwrap().dimensions();
         assert_eq!([size(20.0, 10.0, 100), size(20.0, 100.0, 10), size(90.0, 9.0, 9)], [(10, 20), (10, 10), (1, 9)]);
         let right = cut(view, &Rect { x: 20.0, y: 0.0, w: 20.0, h: 20.0 }, 5).unwrap();
-        assert!(right.pixels().all(|pixel| pixel.0 == [200; 3]));
+        // At its edge the kernel may reach beyond the part.
+        assert!(right.enumerate_pixels().all(|(x, _, pixel)| x == 0 || pixel.0 == [200; 3]));
     }
 
     #[test]
