@@ -62,10 +62,13 @@ impl Portrait {
         })
     }
 
-    /// The photograph on paper or on a screen.
-    fn held(self, species: Species) -> Held {
-        let (photograph, face) = self.photograph();
-        Held::new(photograph, *face, species, 1).unwrap()
+    /// The photograph on paper or on a screen. Made once.
+    fn held(self, species: Species) -> &'static Held {
+        static HELD: [[OnceLock<Held>; 3]; 5] = [const { [const { OnceLock::new() }; 3] }; 5];
+        HELD[self as usize][species as usize].get_or_init(|| {
+            let (photograph, face) = self.photograph();
+            Held::new(photograph, *face, species, 1).unwrap()
+        })
     }
 }
 
