@@ -6,7 +6,7 @@ use crate::refusal::Exit;
 use anyhow::{Context, Result};
 use gate_guard::owner;
 use gate_site::SiteError;
-use gate_store::{CheckReport, KeySource, SiteKey, Store, StoreError};
+use gate_store::{Anchor, CheckReport, KeySource, SiteKey, Store, StoreError};
 use serde::Serialize;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
@@ -37,6 +37,7 @@ pub fn init(desk: &Desk) -> Result<Exit> {
     let source = desk.site.key_source();
     // A key that lies elsewhere is root's, who alone may write there.
     let early = if desk.site.key_is_in_store() { None } else { Some(make_or_load(&source)?) };
+    Anchor::prepare(dir)?;
     owner::become_owner_of(dir).map_err(SiteError::from)?;
     let (key, key_made) = early.map_or_else(|| make_or_load(&source), Ok)?;
     Store::init(dir, &key)?;

@@ -1,4 +1,4 @@
-//! Tests of the people's thread over a real store: it is killed, and wedged in a pipe that nobody writes to.
+//! Tests of the people's thread over a real store: it is killed, and wedged in an open that the kernel holds back.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -6,10 +6,19 @@ use gate_config::Config;
 use gate_store::{Admission, KeySource, NewPerson, NewReference, SiteKey};
 use gate_vision::card::Job;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
+
+/// Takes a lease on the file that is named and keeps it. Whoever opens the file makes the kernel send a signal.
+const LEASE: &str = "import fcntl, signal, sys, time
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+file = open(sys.argv[1], 'r+')
+fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print('leased', flush=True)
+time.sleep(60)";
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -19,6 +28,8 @@ struct Rig {
     watch: PeopleWatch,
     /// The next reading of the configuration panics.
     deadly: Arc<AtomicBool>,
+    /// Holds the lease.
+    holder: Option<Child>,
 }
 
 fn quick() -> Limits {
@@ -59,7 +70,7 @@ impl Rig {
         let comparer = site.comparer(&encoder).unwrap();
         let (members, watch) = PeopleWatch::start_within(limits, site, encoder, &comparer, load).unwrap();
         assert_eq!((members.people_count(), watch.trouble()), (1, None));
-        Self { dir, watch, deadly }
+        Self { dir, watch, deadly, holder: None }
     }
 
     /// Watches until `is_it`, and returns the news that came on the way.
@@ -80,22 +91,39 @@ impl Rig {
         self.dir.path().join(name)
     }
 
-    /// Puts a pipe in the place of the keys: whoever opens it waits until somebody writes.
-    fn wedge(&self) {
-        assert!(Command::new("mkfifo").arg(self.path("pipe")).status().unwrap().success());
-        fs::rename(self.path("store/people.keys"), self.path("keys")).unwrap();
-        fs::rename(self.path("pipe"), self.path("store/people.keys")).unwrap();
+    /// Puts a database in the place of the store's on which another process has a lease: the kernel lets whoever opens it
+    /// wait until the lease is given up, or for 45 s.
+    fn wedge(&mut self) {
+        let (leased, database) = (self.path("leased"), self.path("store/people.db"));
+        fs::copy(&database, &leased).unwrap();
+        let holder = Command::new("python3").arg("-c").arg(LEASE).arg(&leased).stdout(Stdio::piped()).spawn();
+        let holder = self.holder.insert(holder.unwrap());
+        let mut line = String::new();
+        BufReader::new(holder.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "leased\n");
+
+        fs::rename(&database, self.path("database")).unwrap();
+        fs::rename(&leased, &database).unwrap();
     }
 
-    /// Puts the keys back. Who waits in the pipe goes on waiting.
+    /// Puts the store's database back. Who waits for the other goes on waiting.
     fn repair(&self) {
-        fs::rename(self.path("store/people.keys"), self.path("pipe")).unwrap();
-        fs::rename(self.path("keys"), self.path("store/people.keys")).unwrap();
+        fs::rename(self.path("store/people.db"), self.path("leased")).unwrap();
+        fs::rename(self.path("database"), self.path("store/people.db")).unwrap();
     }
 
-    /// Lets those who wait in the pipe come back, with nothing.
-    fn free(&self) {
-        drop(fs::File::options().read(true).write(true).open(self.path("pipe")).unwrap());
+    /// Lets those come back who wait.
+    fn free(&mut self) {
+        if let Some(mut holder) = self.holder.take() {
+            holder.kill().unwrap();
+            holder.wait().unwrap();
+        }
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.free();
     }
 }
 
@@ -171,9 +199,11 @@ fn a_stuck_thread_keeps_no_process_alive() {
     let mut rig = Rig::start(Limits { stuck: Duration::from_secs(600), ..quick() });
     rig.wedge();
     rig.until("the trouble", says("gallery_age_max_ms"));
-    let Rig { dir, watch, .. } = rig;
+    let holder = rig.holder.take();
     let start = Instant::now();
-    drop(watch);
+    drop(rig);
     assert!(start.elapsed() < STOP_MAX * 10, "{:?}", start.elapsed());
-    drop(fs::File::options().read(true).write(true).open(dir.path().join("store/people.keys")).unwrap());
+    let mut holder = holder.unwrap();
+    holder.kill().unwrap();
+    holder.wait().unwrap();
 }

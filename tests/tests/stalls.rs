@@ -1,16 +1,16 @@
 //! A thread that helps the gate is stuck or cannot start: what it would have told counts all the same, or the gate locks.
-//! Wedged for real: pipes that nobody reads or writes, a database that is read for ever, a system without threads.
+//! Wedged for real: a lease that the kernel waits for, a pipe that nobody reads, a database that is read for ever, a system without threads.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use gate_store::{Admission, KeySource, NewPerson, NewReference, SiteKey, Store};
 use gate_tests::{Answer, Daemon, Event, Look, Portrait, Scene, Site};
 use rusqlite::Connection;
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use toml::toml;
 
@@ -180,6 +180,35 @@ fn gauge(socket: &Path, name: &str) -> f64 {
     value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
 }
 
+/// Takes a lease on the file that is named and keeps it. Whoever opens the file makes the kernel send a signal.
+const LEASE: &str = "import fcntl, signal, sys, time
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+file = open(sys.argv[1], 'r+')
+fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print('leased', flush=True)
+time.sleep(60)";
+
+/// A process with a lease on a file: the kernel lets whoever opens the file wait until it is dropped, or for 45 s.
+struct Lease(Child);
+
+impl Lease {
+    fn on(path: &Path) -> Self {
+        let python = Command::new("python3").arg("-c").arg(LEASE).arg(path).stdout(Stdio::piped()).spawn();
+        let mut holder = Self(python.unwrap());
+        let mut line = String::new();
+        BufReader::new(holder.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "leased\n");
+        holder
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn a_store_that_never_answers_locks_and_keeps_no_process_alive() {
     let site = Site::enrolled().busy().with(toml! {
@@ -192,28 +221,29 @@ fn a_store_that_never_answers_locks_and_keeps_no_process_alive() {
     daemon.wait_for(0, "a grant", |event| event.is_granted("obama"));
     assert!(gauge(&site.path("metrics.sock"), "face_gate_gallery_age_seconds") < 5.0);
 
-    // Whoever opens it waits until somebody writes.
-    let (keys, away, pipe) = (store_path(&site, "people.keys"), site.path("away"), site.path("pipe"));
-    mkfifo(&pipe);
+    // Whoever opens it waits until the lease is given up.
+    let (database, away, leased) = (store_path(&site, "people.db"), site.path("away"), site.path("leased"));
+    fs::copy(&database, &leased).unwrap();
+    let lease = Lease::on(&leased);
     let mark = daemon.mark();
-    fs::rename(&keys, &away).unwrap();
-    fs::rename(&pipe, &keys).unwrap();
+    fs::rename(&database, &away).unwrap();
+    fs::rename(&leased, &database).unwrap();
     daemon.wait_for(mark, "the fault", |event| event.is_fault("store", true));
     let locked = daemon.mark();
     nobody_gets_in(&site, &mut daemon, locked);
     assert!(gauge(&site.path("metrics.sock"), "face_gate_gallery_age_seconds") > 1.0, "{}", daemon.said());
 
     let mark = daemon.mark();
-    fs::rename(&keys, &pipe).unwrap();
-    fs::rename(&away, &keys).unwrap();
-    // Whoever waits in it comes back with nothing.
-    drop(OpenOptions::new().read(true).write(true).open(&pipe).unwrap());
+    fs::rename(&database, &leased).unwrap();
+    fs::rename(&away, &database).unwrap();
+    drop(lease);
     daemon.wait_for(mark, "the end of the fault", |event| event.is_fault("store", false));
     daemon.wait_for(mark, "a grant", |event| event.is_granted("obama"));
 
     let mark = daemon.mark();
-    fs::rename(&keys, &away).unwrap();
-    fs::rename(&pipe, &keys).unwrap();
+    let _lease = Lease::on(&leased);
+    fs::rename(&database, &away).unwrap();
+    fs::rename(&leased, &database).unwrap();
     daemon.wait_for(mark, "the fault", |event| event.is_fault("store", true));
     stops_in_time(daemon).done();
     assert!(!site.relay().last().unwrap().on);
@@ -222,9 +252,7 @@ fn a_store_that_never_answers_locks_and_keeps_no_process_alive() {
 #[test]
 fn a_signal_ends_a_gate_whose_store_does_not_answer_at_the_start() {
     let site = Site::enrolled().busy();
-    let keys = store_path(&site, "people.keys");
-    fs::remove_file(&keys).unwrap();
-    mkfifo(&keys);
+    let _lease = Lease::on(&store_path(&site, "people.db"));
     let mut daemon = site.start(&[]);
     let start = Instant::now();
     while !daemon.said().contains("locked") {

@@ -213,6 +213,7 @@ impl Site {
     fn key_as_owner(&self) -> Result<SiteKey, SiteError> {
         let source = self.key_source();
         let key = if self.key_is_in_store() { None } else { Some(SiteKey::load(&source)?) };
+        Anchor::prepare(self.store_dir())?;
         gate_guard::owner::become_owner_of(self.store_dir())?;
         Ok(key.map_or_else(|| SiteKey::load(&source), Ok)?)
     }

@@ -19,7 +19,7 @@
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, chown, fchown};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, fchown, lchown};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -99,6 +99,35 @@ impl Anchor {
         let mut name = resolved.file_name().unwrap_or_default().to_owned();
         name.push("-anchor");
         Ok(resolved.with_file_name(name).join("anchor"))
+    }
+
+    /// Makes the folder of the anchor for the store in `dir`, with the store's owner, unless it is there: for root, who may
+    /// write beside the store's folder, before it becomes that owner.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn prepare(dir: &Path) -> Result<()> {
+        match fs::symlink_metadata(dir) {
+            Ok(_) => Self::make_folder(dir, &Self::place(dir)?),
+            // Whoever makes the store makes both.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Makes the folder of the anchor `file`, with the owner of `like`.
+    fn make_folder(like: &Path, file: &Path) -> Result<()> {
+        let folder = file.parent().unwrap_or(Path::new("."));
+        if folder.exists() {
+            return Ok(());
+        }
+        let owner = fs::metadata(like).map_err(|error| StoreError::io("examine", like, error))?;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|error| StoreError::io("create", folder, error))?;
+        if fs::symlink_metadata(folder).is_ok_and(|meta| meta.uid() != owner.uid()) {
+            let given = lchown(folder, Some(owner.uid()), Some(owner.gid()));
+            given.map_err(|error| StoreError::io("change the owner of", folder, error))?;
+        }
+        Ok(())
     }
 
     /// The file.
@@ -211,15 +240,7 @@ impl Anchor {
 
     fn create(&self, state: State, like: &Path) -> Result<()> {
         let owner = fs::metadata(like).map_err(|error| StoreError::io("examine", like, error))?;
-        let folder = self.file.parent().unwrap_or(Path::new("."));
-        if !folder.exists() {
-            let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-            made.map_err(|error| StoreError::io("create", folder, error))?;
-            if fs::symlink_metadata(folder).is_ok_and(|meta| meta.uid() != owner.uid()) {
-                let given = chown(folder, Some(owner.uid()), Some(owner.gid()));
-                given.map_err(|error| StoreError::io("change the owner of", folder, error))?;
-            }
-        }
+        Self::make_folder(like, &self.file)?;
 
         // Complete under another name first. `create_new` and `rename` follow no link that somebody has put there.
         let draft = self.file.with_extension("new");
