@@ -119,7 +119,9 @@ fn root_at_the_desk_becomes_the_stores_owner_and_stays_unseen() {
     if chown(&store, Some(EVE), Some(EVE)).is_err() {
         return; // not root: there is nobody to become
     }
-    for entry in fs::read_dir(&store).unwrap().flatten() {
+    let anchor = site.path("store-anchor");
+    chown(&anchor, Some(EVE), Some(EVE)).unwrap();
+    for entry in [&store, &anchor].into_iter().flat_map(|folder| fs::read_dir(folder).unwrap().flatten()) {
         chown(entry.path(), Some(EVE), Some(EVE)).unwrap();
     }
     fs::set_permissions(site.path(""), Permissions::from_mode(0o755)).unwrap();

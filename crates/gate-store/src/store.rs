@@ -108,11 +108,11 @@ impl Store {
         if found < schema::VERSION {
             upgrade::upgrade(&conn, &path, key, &anchor)?;
         }
+        let shape = CheckedShape::default();
+        shape.check(&conn.unchecked_transaction().at(&path)?, &path)?;
         let keys = Keys::unlock(&conn, &path, key)?;
         upgrade::complete(&path, &keys)?;
         let slots = SlotFile::open(dir, &keys.store_mark, true)?;
-        let shape = CheckedShape::default();
-        shape.check(&conn.unchecked_transaction().at(&path)?, &path)?;
         Ok(Store { conn, path, slots, keys, anchor, deadline: Deadline::none(), shape })
     }
 

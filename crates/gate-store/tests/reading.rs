@@ -27,11 +27,12 @@ fn a_database_of_another_shape_is_refused_with_what_is_wrong() {
         ("DROP TABLE meta; CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL)", "`meta` has no column"),
         // What a hex editor does: the entry says table, the statement makes a view.
         (
-            "DROP TABLE erasures; PRAGMA writable_schema = ON;
+            "DROP TABLE pictures; PRAGMA writable_schema = ON;
              INSERT INTO sqlite_schema VALUES
-               ('table', 'erasures', 'erasures', 2, 'CREATE VIEW erasures AS SELECT 1 AS slot, 2 AS slot_mark');
+               ('table', 'pictures', 'pictures', 2,
+                'CREATE VIEW pictures AS SELECT 1 AS person_key, 2 AS number, 3 AS picture');
              PRAGMA writable_schema = OFF",
-            "erasures",
+            "pictures",
         ),
     ];
     for (sql, told) in cases {
