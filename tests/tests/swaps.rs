@@ -49,7 +49,7 @@ fn opens_for_nobody_but_the_live_person(what: &str, attacks: impl IntoIterator<I
 
 #[test]
 fn a_photo_the_own_face_and_the_photo_again() {
-    for (species, gaps) in [(Species::Phone, &[0, 2, 6][..]), (Species::Paper, &[0][..])] {
+    for (species, gaps) in [(Species::Phone, &[0, 6][..]), (Species::Paper, &[0][..])] {
         let swap = |own_frames: u64, gap: u64| {
             let photo = photo(species);
             let first = Scene::new().frames(1, &[photo]).frames(gap, &[]).frames(own_frames, &[own()]);
@@ -66,7 +66,7 @@ fn a_fan_of_photos() {
     let other = Look::new(Portrait::Biden, FACE_PX).on(Species::Phone);
     let third = Look::new(Portrait::Collins, FACE_PX).on(Species::Phone);
     let fan = |each: u64| {
-        (0..6).fold(Scene::new(), |scene, _| {
+        (0..4).fold(Scene::new(), |scene, _| {
             scene.frames(each, &[phone]).frames(each, &[other]).frames(each, &[third]).frames(each, &[own()])
         })
     };

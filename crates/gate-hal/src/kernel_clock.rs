@@ -36,6 +36,7 @@ impl KernelClock {
     }
 }
 
+#[allow(unsafe_code)]
 fn boot_ms() -> Option<u64> {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the kernel writes one timespec into the one that is passed.
@@ -46,6 +47,7 @@ fn boot_ms() -> Option<u64> {
 
 /// Whether a time source disciplines the wall clock; `None` when the kernel may not be asked.
 #[must_use]
+#[allow(unsafe_code)]
 pub fn is_synchronised() -> Option<bool> {
     // SAFETY: a timex is plain numbers, for which all zeros is a value.
     let mut timex: libc::timex = unsafe { std::mem::zeroed() };

@@ -16,7 +16,6 @@ mod devices;
 mod frame;
 mod guarded;
 mod heartbeat;
-#[allow(unsafe_code)] // two system calls that no safe library wraps
 mod kernel_clock;
 mod light;
 mod output;
