@@ -15,7 +15,7 @@ pub fn disk_full(rig: &mut Rig) -> String {
     let before = mark();
     // A small disk of its own, so that the guest itself goes on.
     sh(&format!(
-        "systemctl stop gate-daemon && mkdir -p /run/rig && cp -a {DIR} /run/rig/kept && mount -t tmpfs -o size=3M,mode=0700 \
+        "systemctl stop gate-daemon && mkdir -p /run/rig && cp -a {DIR} /run/rig/kept && cp -a {DIR}-anchor /run/rig/ && mount -t tmpfs -o size=3M,mode=0700 \
          none {DIR} && chown face-gate:face-gate {DIR} && cp -a /run/rig/kept/. {DIR}/ && systemctl start gate-daemon"
     ))
     .done();
@@ -36,7 +36,12 @@ pub fn disk_full(rig: &mut Rig) -> String {
     sleep(rig.camera.length("ana"));
     rig.ana_comes_in();
     wait_told(&told, &["events are written again"]);
-    sh(&format!("systemctl stop gate-daemon && umount {DIR} && systemctl start gate-daemon")).done();
+    // The store below is the older one now: its anchor goes back with it.
+    sh(&format!(
+        "systemctl stop gate-daemon && umount {DIR} && cp -a /run/rig/face-gate-anchor/. {DIR}-anchor/ && \
+         systemctl start gate-daemon"
+    ))
+    .done();
     wait_ready(0);
     "she is let in; told; enrolling is refused and loses nobody; written again when there is room".into()
 }
