@@ -92,9 +92,11 @@ impl Anchor {
     /// # Errors
     /// When `dir` has no name of its own (`..`) and cannot be resolved.
     pub fn place(dir: &Path) -> Result<PathBuf> {
-        let resolved = match dir.file_name() {
-            Some(_) => dir.to_path_buf(),
-            None => dir.canonicalize().map_err(|error| StoreError::io("resolve", dir, error))?,
+        // A link to the store's folder is the administrator's affair: the anchor is beside the folder itself.
+        let resolved = match (dir.canonicalize(), dir.file_name()) {
+            (Ok(resolved), _) => resolved,
+            (Err(_), Some(_)) => dir.to_path_buf(),
+            (Err(error), None) => return Err(StoreError::io("resolve", dir, error)),
         };
         let mut name = resolved.file_name().unwrap_or_default().to_owned();
         name.push("-anchor");

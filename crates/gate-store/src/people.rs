@@ -72,7 +72,7 @@ pub(crate) struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     changed_ms: Option<i64>,
     /// Not known of people who were enrolled before it was asked: then they are not.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     confirmed: bool,
 }
 
