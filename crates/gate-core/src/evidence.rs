@@ -106,6 +106,11 @@ impl Evidence {
             self.looks.pop_front();
         }
 
+        if !matches!(verdict, Verdict::Match(..)) {
+            // A frame that could have shown anybody: her answer to the lamp says nothing of who comes after it.
+            let stays = |answer: &LightAnswer| answer.verdict == PadVerdict::Attack || answer.person.is_none();
+            self.light = self.light.filter(stays);
+        }
         match verdict {
             Verdict::Match(person, _, d2) => {
                 if self.person != Some(person) {

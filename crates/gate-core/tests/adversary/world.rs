@@ -68,10 +68,11 @@ impl Show {
         Self::ALL.into_iter().filter(|show| *show != Show::Ana).collect()
     }
 
-    /// Whether this breaks the view of Ana's face: nobody, or a face that is not hers and can be compared.
+    /// Whether this breaks the view of Ana's face: nobody, or a face that is not hers and can be compared. Not a look-alike,
+    /// whose face the encoder takes for hers, though it does not match: such a frame takes one of hers back and carries none.
     pub fn interrupts(self) -> bool {
-        use Show::{Beside, LookAlike, Nobody, Stranger, StrangersPhoto};
-        matches!(self, Nobody | Stranger | LookAlike | StrangersPhoto | Beside)
+        use Show::{Beside, Nobody, Stranger, StrangersPhoto};
+        matches!(self, Nobody | Stranger | StrangersPhoto | Beside)
     }
 
     fn faces(self) -> &'static [Being] {
